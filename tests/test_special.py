@@ -1,0 +1,214 @@
+"""The kernels' special functions against the table, in every zone and on both sides of each cutoff.
+
+The bars are those of the project's accuracy table: relative errors, float64 and float32.
+"""
+
+import math
+
+import exact
+import numpy as np
+import pytest
+import torch
+
+from hvae import _math, ops, reference
+
+BARS = {
+    "L": (1.5e-15, 5e-7),
+    "k_minus_L": (1.5e-15, 5e-7),
+    "A": (1.5e-15, 5e-7),
+    "one_minus_A": (1.5e-15, 5e-7),
+    "KL": (2e-15, 1e-6),
+    "dA": (3e-15, 3e-6),
+    "dKL": (3e-15, 3e-6),
+}
+LOG_BARS = (1e-15, 3e-7)  # of log I, in units of max(|log I|, sqrt(nu^2 + k^2))
+SLOPES = {"L": "A", "k_minus_L": "one_minus_A", "A": "dA", "KL": "dKL"}
+DTYPES = {"float64": np.float64, "float32": np.float32}
+
+
+@pytest.fixture(scope="module")
+def special():
+    return exact.table("special")
+
+
+@pytest.fixture(params=DTYPES)
+def dtype(request):
+    return DTYPES[request.param]
+
+
+def bar(quantity, dtype):
+    return BARS[quantity][dtype == np.float32]
+
+
+def representable(table, dtype):
+    """Rows whose inputs are exact and normal in dtype."""
+    limits = np.finfo(dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        same = [table[name].astype(dtype) == table[name] for name in ("nu", "kappa")]
+    return same[0] & same[1] & (table["kappa"] >= limits.tiny)
+
+
+def normal(values, dtype):
+    """Where a true value is a normal number of dtype."""
+    return (np.abs(values) >= np.finfo(dtype).tiny) & (np.abs(values) <= np.finfo(dtype).max)
+
+
+def near_a_cutoff(table, dtype):
+    """Rows within 1.2 % of the concentration at which the zones meet."""
+    cut = _math.cut(table["nu"].astype(dtype)).astype(np.longdouble)
+    return np.abs(table["kappa"] / cut - 1) < 0.012
+
+
+def check(quantity, table, rows, dtype, zone):
+    nu, kappa = (table[name][rows].astype(dtype) for name in ("nu", "kappa"))
+    error = exact.relative_error(_math.evaluate(quantity, nu, kappa, zone), table[quantity][rows])
+    largest, where = exact.worst(error, nu=nu, kappa=kappa)
+    assert largest <= bar(quantity, dtype), (largest, where)
+
+
+@pytest.mark.parametrize("quantity", BARS)
+def test_any_order(special, dtype, quantity):
+    """nu from 0 to 1e5, half-integers and others; kappa from 1e-300 (float32: 1e-37) to 1e12."""
+    rows = representable(special, dtype) & normal(special[quantity], dtype)
+    assert rows.sum() > 5000
+    check(quantity, special, rows, dtype, "auto")
+
+
+@pytest.mark.parametrize("zone", ["uniform", "series"])
+@pytest.mark.parametrize("quantity", BARS)
+def test_both_sides_of_a_cutoff(special, dtype, quantity, zone):
+    """Each zone still holds a little beyond its end, so nothing jumps where they meet."""
+    rows = representable(special, dtype) & near_a_cutoff(special, dtype)
+    assert rows.sum() > 50
+    for side in (0, 1):
+        chosen = _math.zone(special["nu"].astype(dtype), special["kappa"].astype(dtype)) == side
+        assert (rows & chosen).any()
+    check(quantity, special, rows, dtype, zone)
+
+
+@pytest.mark.parametrize("quantity", ["log_ive", "log_iv"])
+def test_log_bessel(special, dtype, quantity):
+    rows = representable(special, dtype)
+    nu, kappa, log_ive = (special[name][rows] for name in ("nu", "kappa", "log_ive"))
+    log_iv = log_ive + kappa
+    expected = log_ive if quantity == "log_ive" else log_iv
+    scale = np.maximum(np.abs(log_iv), np.hypot(nu, kappa))
+    error = np.abs(_math.evaluate(quantity, nu.astype(dtype), kappa.astype(dtype)) - expected)
+    largest, where = exact.worst(error / scale, nu=nu, kappa=kappa)
+    assert largest <= LOG_BARS[dtype == np.float32], (largest, where)
+
+
+@pytest.mark.parametrize("quantity", BARS)
+def test_op_of_shared_orders(special, dtype, quantity):
+    """`ops.vmf` (one order a column), m from 2 to 4096: value, and derivative where tabulated."""
+    m, whole = exact.ambient(special["nu"])
+    base = representable(special, dtype) & whole & (m <= 4096)
+    for dims in np.unique(m[base]):
+        rows = base & (m == dims)
+        kappa = torch.from_numpy(special["kappa"][rows].astype(dtype))[:, None]
+        value, derivative = ops.vmf(kappa, [int(dims)], quantity)
+        results = [(quantity, value)]
+        if quantity in SLOPES:
+            results.append((SLOPES[quantity], derivative))
+        for name, result in results:
+            expected = special[name][rows]
+            error = exact.relative_error(result[:, 0].numpy(), expected)
+            error = np.where(normal(expected, dtype), error, 0)
+            largest, where = exact.worst(error, kappa=kappa[:, 0].numpy())
+            assert largest <= bar(name, dtype), (name, largest, dims, where)
+
+
+def test_op_takes_many_shells_and_leading_axes(dtype):
+    """A mixture of zones within a vector, of orders within a row, and of sizes across chunks."""
+    dims = [2, 3, 11, 60, 200]
+    generator = torch.Generator().manual_seed(0)
+    exponent = torch.rand(3, 701, 5, generator=generator) * 16 - 8
+    kappa = (10**exponent).to(torch.float32 if dtype == np.float32 else torch.float64)
+    for quantity in BARS:
+        value, derivative = ops.vmf(kappa, dims, quantity)
+        assert value.shape == derivative.shape == kappa.shape and value.dtype == kappa.dtype
+        for shell, m in enumerate(dims):
+            expected = ops.vmf(kappa[..., shell : shell + 1].contiguous(), [m], quantity)
+            assert torch.equal(value[..., shell], expected[0][..., 0])
+            assert torch.equal(derivative[..., shell], expected[1][..., 0])
+
+
+@pytest.mark.parametrize("quantity", BARS)
+def test_derivative_against_the_reference(quantity):
+    """dA and dKL too: their derivatives lose eps kappa relative (they serve double backward)."""
+    dims = [2, 3, 4, 11, 41, 300]
+    kappa = torch.logspace(-6, 4, 101, dtype=torch.float64)[:, None].expand(-1, len(dims))
+    _, derivative = ops.vmf(kappa, dims, quantity)
+    _, expected = reference.vmf(kappa, dims, quantity)
+    error = ((derivative - expected) / expected).abs()
+    assert error.max() <= 1e-9, kappa.flatten()[error.argmax()]
+
+
+def test_limits_at_zero_and_infinity(dtype):
+    """L, A and KL vanish at 0, A' is 1/m; at infinity A is 1 and what is left over 0."""
+    for m in (2.0, 3.0, 11.0, 4096.0):
+        nu = np.array(m / 2 - 1, dtype)
+        at = {
+            0.0: {"L": 0, "k_minus_L": 0, "A": 0, "one_minus_A": 1, "KL": 0, "dA": 1 / m, "dKL": 0},
+            math.inf: {"L": math.inf, "A": 1, "one_minus_A": 0, "KL": math.inf, "dA": 0, "dKL": 0},
+        }
+        for kappa, limits in at.items():
+            for quantity, limit in limits.items():
+                value = float(_math.evaluate(quantity, nu, np.array(kappa, dtype)))
+                assert value == pytest.approx(limit, rel=float(4 * np.finfo(dtype).eps)), quantity
+
+
+def test_outside_the_domain(dtype):
+    for nu, kappa in ((1.0, -1.0), (1.0, math.nan), (-0.5, 1.0), (math.nan, 1.0)):
+        for quantity in (*BARS, "log_iv", "log_ive"):
+            assert np.isnan(_math.evaluate(quantity, np.array(nu, dtype), np.array(kappa, dtype)))
+    with pytest.raises(ValueError, match="allowed: L, k_minus_L"):
+        _math.evaluate("bessel", 1.0, 1.0)
+    with pytest.raises(ValueError, match="allowed: auto, uniform, series"):
+        _math.evaluate("L", 1.0, 1.0, "middle")
+
+
+def test_small_concentrations_follow_the_leading_terms(dtype):
+    """A = k/m and A' = 1/m down to the smallest normal number; nothing is lost to underflow."""
+    kappa = np.array([np.finfo(dtype).tiny * 4, 1e-37, 1e-30, 1e-20], dtype)
+    for m in (2, 3, 11, 1000):
+        nu = np.array(m / 2 - 1, dtype)
+        eps = 4 * np.finfo(dtype).eps
+        np.testing.assert_allclose(_math.evaluate("A", nu, kappa), kappa / dtype(m), rtol=eps)
+        np.testing.assert_allclose(_math.evaluate("dA", nu, kappa), 1 / m, rtol=eps)
+        np.testing.assert_allclose(_math.evaluate("k_minus_L", nu, kappa), kappa, rtol=eps)
+
+
+@pytest.mark.parametrize(
+    "name, function, lo, hi, ulps",
+    [
+        ("log", np.log, 1e-30, 1e30, 2),
+        ("log1p", np.log1p, -0.999, 1e3, 2),
+        ("exp", np.exp, -80.0, 80.0, 2),
+        ("expm1", np.expm1, -40.0, 40.0, 3),
+        ("atan", np.arctan, 1e-6, 1e6, 2),
+    ],
+)
+def test_elementary_functions(dtype, name, function, lo, hi, ulps):
+    """Against long double; relative, in units of eps."""
+    if lo > 0:
+        x = np.geomspace(lo, hi, 40001).astype(dtype)
+    else:
+        x = np.concatenate([np.linspace(lo, hi, 40001), np.geomspace(1e-9, 1, 999)]).astype(dtype)
+    expected = function(x.astype(np.longdouble))
+    error = exact.relative_error(_math.elementary(name, x), expected)
+    largest, where = exact.worst(error / np.finfo(dtype).eps, x=x)
+    assert largest <= ulps, (largest, where)
+
+
+def test_sines_and_cosines(dtype):
+    """Absolute, in units of eps, and relative for small angles."""
+    x = np.linspace(-12, 12, 40001).astype(dtype)
+    for name, function in (("sin", np.sin), ("cos", np.cos)):
+        error = np.abs(_math.elementary(name, x) - function(x.astype(np.longdouble)))
+        assert error.max() <= 1.5 * np.finfo(dtype).eps
+    small = np.geomspace(1e-30, 0.7, 999).astype(dtype)
+    error = exact.relative_error(
+        _math.elementary("sin", small), np.sin(small.astype(np.longdouble))
+    )
+    assert error.max() <= 1.5 * np.finfo(dtype).eps

@@ -1,0 +1,25 @@
+"""What can go wrong, by whose fault: each class carries the exit status of the command line."""
+
+
+class HvaeError(Exception):
+    """An error that ends a command with one line; `exit_status` is the status it ends with."""
+
+    exit_status = 1
+
+
+class Refused(HvaeError, ValueError):
+    """The input is wrong: the message says what is wrong and what is allowed. Nothing was written."""
+
+    exit_status = 2
+
+
+class Diverged(HvaeError):
+    """Training met a loss or a gradient that is not finite; the last good weights are kept."""
+
+    exit_status = 3
+
+
+class EnvironmentProblem(HvaeError):
+    """The network, the disk or the memory failed; the same command may work later."""
+
+    exit_status = 4

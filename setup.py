@@ -1,0 +1,68 @@
+"""The extensions: `hvae._C`, the ops (CPU always; CUDA too where torch has CUDA and nvcc is there),
+and `hvae._math`, the scalar
+mathematics for NumPy. Everything else is in pyproject.toml."""
+
+import os
+from pathlib import Path
+
+# nvcc on the PATH may be a wrapper in another folder than the toolkit, from which torch would guess
+# a wrong CUDA_HOME.
+if "CUDA_HOME" not in os.environ and Path("/usr/local/cuda/bin/nvcc").exists():
+    os.environ["CUDA_HOME"] = "/usr/local/cuda"
+# A wheel is built where no GPU may be visible: name the architectures instead of asking a device.
+os.environ.setdefault("TORCH_CUDA_ARCH_LIST", "8.0;9.0+PTX")
+
+import torch
+from pybind11.setup_helpers import Pybind11Extension
+from setuptools import setup
+from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
+
+WITH_CUDA = torch.version.cuda is not None and CUDA_HOME is not None
+
+# -ffp-contract=fast: fused multiply-adds, which -std=c++20 would turn off. The other two let a
+# compiler make vectors of square roots and of selections; neither touches the rules of NaN and
+# infinity, as -ffast-math would.
+COMPILE = [
+    "-std=c++20",
+    "-O3",
+    "-g0",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+]
+QUIET = ["-Wno-psabi", "-Wno-unknown-pragmas"]
+# The stable ABI of torch 2.11: one binary for it and every later version.
+STABLE = ["-DTORCH_TARGET_VERSION=0x020b000000000000", "-DPy_LIMITED_API=0x030a0000"]
+
+SOURCES = [
+    "csrc/ops.cpp",
+    *(f"csrc/cpu/{name}.cpp" for name in ("tiers", "portable", "avx2", "avx512")),
+]
+
+
+def ops_extension():
+    if not WITH_CUDA:
+        return CppExtension(
+            "hvae._C",
+            SOURCES,
+            extra_compile_args={"cxx": COMPILE + QUIET + STABLE},
+            py_limited_api=True,
+        )
+    return CUDAExtension(
+        "hvae._C",
+        [*SOURCES, *sorted(str(path) for path in Path("csrc/cuda").glob("*.cu"))],
+        extra_compile_args={
+            "cxx": [*COMPILE, *QUIET, *STABLE, "-DHVAE_WITH_CUDA", "-DUSE_CUDA"],
+            "nvcc": ["-std=c++20", "-O3", *STABLE, "-DHVAE_WITH_CUDA", "-DUSE_CUDA"],
+        },
+        py_limited_api=True,
+    )
+
+
+setup(
+    ext_modules=[
+        ops_extension(),
+        Pybind11Extension("hvae._math", ["csrc/math.cpp"], extra_compile_args=[*COMPILE, *QUIET]),
+    ],
+    cmdclass={"build_ext": BuildExtension},
+)

@@ -1,0 +1,47 @@
+#include "tiers.h"
+
+#include <atomic>
+#include <cstdlib>
+
+namespace hvae {
+
+std::vector<const CpuTier*> available_tiers() {
+  std::vector<const CpuTier*> tiers = {&portable_tier()};
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    tiers.push_back(&avx2_tier());
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512cd"))
+    tiers.push_back(&avx512_tier());
+#endif
+  return tiers;
+}
+
+static const CpuTier* find_tier(const std::string& name) {
+  for (const CpuTier* tier : available_tiers())
+    if (name == tier->name) return tier;
+  return nullptr;
+}
+
+static const CpuTier* first_choice() {
+  const char* wanted = std::getenv("HVAE_TIER");
+  const CpuTier* tier = wanted ? find_tier(wanted) : nullptr;
+  return tier ? tier : available_tiers().back();
+}
+
+static std::atomic<const CpuTier*>& selected() {
+  static std::atomic<const CpuTier*> tier{first_choice()};
+  return tier;
+}
+
+const CpuTier& current_tier() { return *selected().load(std::memory_order_relaxed); }
+
+bool use_tier(const std::string& name) {
+  const CpuTier* tier = find_tier(name);
+  if (tier) selected().store(tier);
+  return tier != nullptr;
+}
+
+}  // namespace hvae

@@ -11,6 +11,12 @@ from hvae import reference
 
 TABLES = pathlib.Path(__file__).with_name("tables")
 INPUTS = ("nu", "kappa", "m", "theta")
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+def array(x):
+    """A tensor of any device as a NumPy array of its dtype."""
+    return x.detach().cpu().numpy()
 
 
 def table(name):

@@ -2,6 +2,7 @@
 
 import math
 
+import exact
 import numpy as np
 import pytest
 import torch
@@ -25,18 +26,25 @@ def dtype(request):
     return request.param
 
 
+@pytest.fixture(params=exact.DEVICES, autouse=True)
+def device(request):
+    """New tensors are made there."""
+    with torch.device(request.param):
+        yield request.param
+
+
 def inputs(rows, dtype, grad=False):
     """Heads and concentrations of `rows` rows."""
-    generator = torch.Generator().manual_seed(rows)
-    head = torch.randn(rows, WIDTH, generator=generator, dtype=torch.float64).to(dtype)
-    kappa = (5 * torch.rand(rows, len(DIMS), generator=generator, dtype=torch.float64)).to(dtype)
+    numbers = np.random.default_rng(rows)
+    head = torch.tensor(numbers.normal(size=(rows, WIDTH)), dtype=dtype)
+    kappa = torch.tensor(numbers.uniform(0, 5, (rows, len(DIMS))), dtype=dtype)
     return head.requires_grad_(grad), kappa.requires_grad_(grad)
 
 
 def pixels(rows, images, n, dtype):
-    generator = torch.Generator().manual_seed(rows)
-    logits = 3 * torch.randn(rows, n, generator=generator, dtype=torch.float64).to(dtype)
-    return logits, torch.randint(0, 2, (images, n), generator=generator, dtype=torch.uint8)
+    numbers = np.random.default_rng(rows)
+    logits = torch.tensor(numbers.normal(0, 3, (rows, n)), dtype=dtype)
+    return logits, torch.tensor(numbers.integers(0, 2, (images, n)), dtype=torch.uint8)
 
 
 def columns_samples(dtype):

@@ -3,7 +3,7 @@
     python tests/tables/make_special.py            write the table beside this script
     python tests/tables/make_special.py --check    compute it again and compare it with the file
 
-Needs python-flint (arb: every value comes with a proven error bound) and mpmath. A row is
+Needs python-flint (pip; arb proves an error bound for every value) and mpmath. A row is
 (nu, kappa) with both exactly float64, and both exactly float32 for 1e-8 <= kappa <= 1e8, so that
 one table serves both precisions; the orders are m/2 - 1 for ambient dimensions m = 2 to 4096 and
 some that are not half-integers. Columns after nu and kappa, with I = I_nu, A = I_{nu+1}/I_nu:

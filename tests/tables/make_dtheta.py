@@ -3,8 +3,8 @@
     python tests/tables/make_dtheta.py            write the table beside this script
     python tests/tables/make_dtheta.py --check    compute it again and compare it with the file
 
-Needs python-flint (pip) and mpmath. With density proportional to exp(k cos p) (sin p)^(m-2) on [0, pi]
-and A the mean of cos p, the implicit derivative of an angle theta is (Figurnov et al. 2018)
+Needs python-flint (pip) and mpmath. With density proportional to exp(k cos p) (sin p)^(m-2) on
+[0, pi] and A the mean of cos p, the implicit derivative of an angle theta is (Figurnov et al. 2018)
 
     dtheta/dk = -dF/dk / f = - int_0^theta (cos p - A) exp(k (cos p - cos theta))
                                            (sin p / sin theta)^(m-2) dp

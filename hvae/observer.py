@@ -1,0 +1,19 @@
+"""What a long job tells its caller while it works; the library itself prints nothing."""
+
+from typing import Any
+
+
+class Observer:
+    """Ignores everything; a subclass shows what it wants."""
+
+    def warning(self, text: str) -> None:
+        """Something that the figures must not be read without."""
+
+    def download(self, name: str, done: int, total: int | None) -> None:
+        """`done` bytes of `total` (None: unknown) of a data file have arrived."""
+
+    def epoch(self, line: dict[str, Any], epochs: int) -> None:
+        """An epoch of at most `epochs` has ended; `line` is that of metrics.jsonl."""
+
+    def images(self, done: int, total: int) -> None:
+        """`done` images of `total` are evaluated."""

@@ -1,0 +1,279 @@
+"""The folder of a run: what training leaves there, and how it is read back.
+
+config.json           every setting (`hvae.config.TrainConfig`)
+metrics.jsonl         a line an epoch
+best.safetensors      the weights of the best epoch
+last/                 weights.safetensors, optimizer.safetensors, state.json of one epoch's end
+result.json           how the run ended; `completed` is false for a run that diverged
+eval-SPLIT-SAMPLES-SEED.json
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hvae import files, random
+from hvae.config import TrainConfig, available_device
+from hvae.errors import EnvironmentProblem, Refused
+from hvae.model import VAE
+from hvae.shells import parse
+
+HOME = Path("runs")
+
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+BEST = "best.safetensors"
+LAST = "last"
+RESULT = "result.json"
+
+
+def default_folder(config: TrainConfig) -> Path:
+    """A name under ./runs that tells the run from others: data set, shells, seed, time."""
+    shells = config.shells
+    if len(shells) > 32:
+        parsed = parse(shells)
+        shells = f"{len(parsed)}shells-m{sum(shell.size for shell in parsed)}"
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    name = f"{config.dataset}-{shells}-seed{config.seed}-{stamp}"
+    path, more = HOME / name, 1
+    while path.exists():
+        more += 1
+        path = HOME / f"{name}-{more}"
+    return path
+
+
+def refuse_taken(path: Path) -> None:
+    """Refuse a folder that training would spoil.
+
+    Raises:
+        Refused: `path` is a file, or a folder that holds anything.
+        EnvironmentProblem: it cannot be looked at.
+    """
+    try:
+        if not path.exists() and not path.is_symlink():
+            return
+        taken = not path.is_dir() or any(path.iterdir())
+    except OSError as error:
+        raise EnvironmentProblem(f"{path} cannot be read: {error.strerror or error}") from error
+    if taken:
+        what = "holds a run" if (path / CONFIG).exists() else "is not an empty folder"
+        raise Refused(f"--out: {path} {what}; allowed: a new or empty folder")
+
+
+class RunFolder:
+    """Writes the files of a run, each of them whole or not at all.
+
+    Raises EnvironmentProblem wherever the disk fails.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, config: TrainConfig) -> "RunFolder":
+        """A new folder with its config.json and an empty metrics.jsonl."""
+        refuse_taken(path)
+        with _writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+        files.write_json(path / CONFIG, config.to_json())
+        files.write_bytes(path / METRICS, b"")
+        return cls(path)
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """Add the line of an epoch to metrics.jsonl."""
+        with _writing(self.path / METRICS), open(self.path / METRICS, "ab") as file:
+            file.write((json.dumps(line, allow_nan=False) + "\n").encode())
+
+    def save_best(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace best.safetensors."""
+        files.write_tensors(self.path / BEST, weights)
+
+    def save_last(
+        self,
+        weights: Mapping[str, Tensor],
+        optimizer: Mapping[str, Tensor],
+        state: Mapping[str, Any],
+    ) -> None:
+        """Replace last/ as a whole; the one before stays until the new one is on the disk."""
+        last, new, before = (self.path / name for name in (LAST, f".{LAST}.new", f".{LAST}.before"))
+        with _writing(last):
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir()
+        files.write_tensors(new / "weights.safetensors", weights)
+        files.write_tensors(new / "optimizer.safetensors", optimizer)
+        files.write_json(new / "state.json", state)
+        with _writing(last):
+            if last.exists():
+                os.replace(last, before)
+            os.replace(new, last)
+            shutil.rmtree(before, ignore_errors=True)
+
+    def save_result(self, document: Mapping[str, Any]) -> None:
+        """Write result.json, after which the run has ended."""
+        files.write_json(self.path / RESULT, document)
+
+    def save_evaluation(self, document: Mapping[str, Any]) -> Path:
+        """Write eval-SPLIT-SAMPLES-SEED.json; an earlier one of that name is replaced."""
+        name = "eval-{split}-{iw_samples}-{seed}.json".format_map(document)
+        files.write_json(self.path / name, document)
+        return self.path / name
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with the settings and the outcome of its run.
+
+    Attributes:
+        path: the folder.
+        config: the settings.
+        model: the network with the best weights, in evaluation mode.
+        result: result.json, or None for a run that has not ended.
+    """
+
+    path: Path
+    config: TrainConfig
+    model: VAE
+    result: dict[str, Any] | None
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor, samples: int | None = None, seed: int = 0) -> Tensor:
+        """Latent points of images.
+
+        Args:
+            images: [N, D], pixels 0/1 or probabilities, uint8 or floating point.
+            samples: None for the posterior's mode, else how many draws an image.
+            seed: of the draws (stream "user").
+
+        Returns:
+            [N, m], or [samples, N, m]; the coordinates of a shell are a unit vector.
+        """
+        head = self.model.encode(images.to(self._device))
+        if samples is None:
+            return self.model.latent.location(head)
+        rng = random.stream(seed, "user", device=head.device)
+        return self.model.latent.draw(head, rng, samples).z
+
+    @torch.inference_mode()
+    def concentration(self, images: Tensor) -> Tensor:
+        """[N, n]: for every image the kappa of a shell, the mean precision of a Gaussian."""
+        return self.model.latent.concentration(self.model.encode(images.to(self._device)))
+
+    @torch.inference_mode()
+    def decode(self, z: Tensor) -> Tensor:
+        """Probabilities [..., D] that a pixel is 1, for latent points [..., m]."""
+        return self.model.decode(z.to(self._device)).sigmoid()
+
+    @torch.inference_mode()
+    def prior(self, samples: int, seed: int = 0) -> Tensor:
+        """Latent points [samples, m] from the prior (stream "prior"); `decode` makes images."""
+        rng = random.stream(seed, "prior", device=self._device)
+        dtype = self.model.head.weight.dtype
+        return self.model.latent.prior(rng, 1, samples, dtype)[0]
+
+    @property
+    def _device(self) -> torch.device:
+        return self.model.head.weight.device
+
+
+def versions() -> dict[str, str]:
+    """What a run's numbers were made with."""
+    return {"hvae": metadata.version("hvae"), "torch": torch.__version__}
+
+
+def load_run(path: str | os.PathLike, device: str = "cpu") -> Run:
+    """The best model of a run.
+
+    Args:
+        path: the run's folder.
+        device: where the model shall be: "cpu", "cuda", "cuda:N".
+
+    Raises:
+        Refused: not the folder of a run, one without a best model yet, damaged files, weights of
+            another shape, or a device that is not there.
+        EnvironmentProblem: a file cannot be read.
+    """
+    folder = Path(path)
+    if not (folder / CONFIG).exists():
+        raise Refused(f"{folder} is not the folder of a run: it has no {CONFIG}")
+    config = read_config(folder)
+    place = available_device(device)
+    weights = files.read_tensors(folder / BEST)
+    model = _model(config, weights, folder / BEST).to(place)
+    ended = (folder / RESULT).exists()
+    return Run(folder, config, model.eval(), files.read_json(folder / RESULT) if ended else None)
+
+
+def read_config(folder: Path) -> TrainConfig:
+    """The settings of a run.
+
+    Raises:
+        Refused: config.json is missing or damaged, has an absent or unknown key, or a value that
+            is not allowed.
+    """
+    try:
+        return TrainConfig.from_json(files.read_json(folder / CONFIG))
+    except Refused as error:
+        raise Refused(f"{folder / CONFIG}: {error}") from error
+
+
+def newest_completed(home: Path = HOME) -> Path:
+    """The run under `home` that completed last, by the time in its result.json.
+
+    Raises:
+        Refused: there is none.
+    """
+    ended = {}
+    for path in home.glob(f"*/{RESULT}"):
+        try:
+            result = files.read_json(path)
+        except Refused:
+            continue
+        if result.get("completed") is True:
+            ended[path.parent] = (str(result.get("finished")), path.parent.name)
+    if not ended:
+        raise Refused(f"RUN: no completed run under {home}; allowed: the folder of a run")
+    return max(ended, key=ended.__getitem__)
+
+
+def _model(config: TrainConfig, weights: Mapping[str, Tensor], path: Path) -> VAE:
+    """The network of a configuration with these weights; its pixel count is that of the weights."""
+    first = weights.get("encoder.0.weight")
+    pixels = first.shape[1] if first is not None and first.dim() == 2 else 0
+    with torch.device("meta"):
+        expected = _shapes(VAE.like(config, pixels).state_dict())
+    found = _shapes(weights)
+    wrong = sorted(key for key in expected | found if expected.get(key) != found.get(key))
+    if wrong:
+        key = wrong[0]
+        what = f"{key} is {found.get(key, 'absent')}, not {expected.get(key, 'expected')}"
+        raise Refused(f"{path} is of another shape: {what}; allowed: weights for {config.shells}")
+    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        raise Refused(f"{path} is damaged: a weight is not finite")
+    model = VAE.like(config, pixels)
+    model.load_state_dict(dict(weights))
+    return model
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, str]:
+    return {
+        name: f"{'x'.join(map(str, tensor.shape))} {tensor.dtype}".replace("torch.", "")
+        for name, tensor in state.items()
+    }
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,206 @@
+"""hvae.runs: the folder of a run, written and read back."""
+
+import json
+import os
+import pickle
+import re
+
+import pytest
+import torch
+from few import config, digits
+
+from hvae import data, files, runs, training
+from hvae.config import TrainConfig
+from hvae.errors import EnvironmentProblem, Refused
+from hvae.runs import RunFolder, load_run, newest_completed
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
+    training.train(config(shells="3,e2"), tmp_path / "run")
+    return tmp_path / "run"
+
+
+class TestNames:
+    def test_a_default_name_tells_the_run(self):
+        name = runs.default_folder(TrainConfig(shells="10,e5", seed=7)).name
+        assert re.fullmatch(r"digits-10,e5-seed7-\d{8}-\d{6}", name)
+
+    def test_a_long_list_is_counted(self):
+        name = runs.default_folder(TrainConfig(shells=",".join(["2"] * 40))).name
+        assert name.startswith("digits-40shells-m80-seed0-")
+
+    def test_names_are_unique(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(runs.time, "strftime", lambda form: "now")
+        names = []
+        for _ in range(3):
+            path = runs.default_folder(TrainConfig())
+            RunFolder.create(path, TrainConfig())
+            names.append(path.name)
+        assert names == [f"digits-5,5,5,5-seed0-now{end}" for end in ("", "-2", "-3")]
+
+
+class TestTaken:
+    def test_new_and_empty_folders_are_free(self, tmp_path):
+        runs.refuse_taken(tmp_path / "a" / "b")
+        runs.refuse_taken(tmp_path)
+
+    @pytest.mark.parametrize("name", ["config.json", "notes.txt"])
+    def test_others_are_not(self, tmp_path, name):
+        (tmp_path / name).write_text("")
+        with pytest.raises(Refused, match="allowed: a new or empty folder"):
+            runs.refuse_taken(tmp_path)
+
+    def test_a_file_is_not(self, tmp_path):
+        (tmp_path / "run").write_text("")
+        with pytest.raises(Refused, match="is not an empty folder"):
+            runs.refuse_taken(tmp_path / "run")
+
+    def test_below_a_file_nothing_can_be_made(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(EnvironmentProblem, match="cannot be"):
+            RunFolder.create(tmp_path / "file" / "run", TrainConfig())
+
+
+class TestLast:
+    def test_it_is_replaced_as_a_whole(self, tmp_path, monkeypatch):
+        folder = RunFolder(tmp_path)
+        tensors = {"a": torch.ones(3)}
+        folder.save_last(tensors, tensors, {"epoch": 1})
+        folder.save_last(tensors, tensors, {"epoch": 2})
+        assert [entry.name for entry in tmp_path.iterdir()] == ["last"]
+        assert files.read_json(tmp_path / "last" / "state.json") == {"epoch": 2}
+        original = files.write_json
+
+        def fail(path, document):
+            raise EnvironmentProblem("full")
+
+        monkeypatch.setattr(runs.files, "write_json", fail)
+        with pytest.raises(EnvironmentProblem):
+            folder.save_last(tensors, tensors, {"epoch": 3})
+        assert files.read_json(tmp_path / "last" / "state.json") == {"epoch": 2}
+        monkeypatch.setattr(runs.files, "write_json", original)
+        folder.save_last(tensors, tensors, {"epoch": 4})
+        assert files.read_json(tmp_path / "last" / "state.json") == {"epoch": 4}
+
+
+class TestLoad:
+    def test_encode_decode_and_prior(self, run):
+        loaded = load_run(run)
+        images = digits().test
+        mode = loaded.encode(images)
+        assert mode.shape == (35, 5)
+        torch.testing.assert_close(mode[:, :3].norm(dim=1), torch.ones(35))
+        draws = loaded.encode(images, samples=4, seed=1)
+        assert draws.shape == (4, 35, 5)
+        assert torch.equal(draws, loaded.encode(images, samples=4, seed=1))
+        assert not torch.equal(draws, loaded.encode(images, samples=4, seed=2))
+        assert loaded.concentration(images).shape == (35, 2)
+        pixels = loaded.decode(draws)
+        assert pixels.shape == (4, 35, 64) and pixels.min() > 0 and pixels.max() < 1
+        prior = loaded.prior(10, seed=3)
+        assert prior.shape == (10, 5)
+        assert torch.equal(prior, loaded.prior(10, seed=3))
+        assert loaded.decode(prior).shape == (10, 64)
+        assert not pixels.requires_grad
+
+    def test_the_settings_and_the_result(self, run):
+        loaded = load_run(str(run))
+        assert loaded.config == config(shells="3,e2")
+        assert loaded.result == files.read_json(run / "result.json")
+        (run / "result.json").unlink()
+        assert load_run(run).result is None
+
+    def test_what_is_not_a_run_is_refused(self, tmp_path):
+        for path in (tmp_path, tmp_path / "nowhere"):
+            with pytest.raises(Refused, match="is not the folder of a run"):
+                load_run(path)
+
+    def test_a_run_without_a_best_model_is_refused(self, run):
+        (run / "best.safetensors").unlink()
+        with pytest.raises(Refused, match="best.safetensors is missing"):
+            load_run(run)
+
+    @pytest.mark.parametrize(
+        "change", [{"shells": "3,e3"}, {"shells": "2,e3"}, {"hidden": [16, 13]}, {"hidden": [16]}]
+    )
+    def test_weights_of_another_shape_are_refused(self, run, change):
+        document = json.loads((run / "config.json").read_text())
+        (run / "config.json").write_text(json.dumps({**document, **change}))
+        with pytest.raises(
+            Refused, match="is of another shape: .*; allowed: weights for "
+        ) as error:
+            load_run(run)
+        assert "\n" not in str(error.value)
+
+    def test_a_config_that_describes_a_giant_is_refused_before_it_is_built(self, run):
+        document = json.loads((run / "config.json").read_text())
+        giant = {**document, "hidden": [65536] * 64}
+        (run / "config.json").write_text(json.dumps(giant))
+        with pytest.raises(Refused, match="is of another shape"):
+            load_run(run)
+
+    def test_other_tensors_are_refused(self, run):
+        weights = files.read_tensors(run / "best.safetensors")
+        files.write_tensors(run / "best.safetensors", {**weights, "extra": torch.ones(1)})
+        with pytest.raises(Refused, match="extra is 1 float32, not expected"):
+            load_run(run)
+        del weights["head.bias"]
+        files.write_tensors(run / "best.safetensors", weights)
+        with pytest.raises(Refused, match="head.bias is absent"):
+            load_run(run)
+
+    def test_weights_that_are_not_finite_are_refused(self, run):
+        weights = files.read_tensors(run / "best.safetensors")
+        weights["head.bias"][1] = float("nan")
+        files.write_tensors(run / "best.safetensors", weights)
+        with pytest.raises(Refused, match="a weight is not finite"):
+            load_run(run)
+
+    def test_damage_is_named(self, run):
+        (run / "config.json").write_text("{")
+        with pytest.raises(Refused, match=r"config\.json: .* is damaged"):
+            load_run(run)
+
+    def test_an_absent_key_is_named(self, run):
+        document = json.loads((run / "config.json").read_text())
+        del document["warmup"]
+        (run / "config.json").write_text(json.dumps(document))
+        with pytest.raises(Refused, match=r"config\.json: config: absent: warmup"):
+            load_run(run)
+
+    def test_a_pickle_in_place_of_weights_is_refused_and_not_executed(self, run):
+        class Bomb:
+            def __reduce__(self):
+                return os.mkdir, (str(run / "bang"),)
+
+        (run / "best.safetensors").write_bytes(pickle.dumps(Bomb()))
+        with pytest.raises(Refused, match="best.safetensors is damaged"):
+            load_run(run)
+        assert not (run / "bang").exists()
+
+    def test_a_device_that_is_not_there_is_refused(self, run):
+        with pytest.raises(Refused, match="--device: cuda:99 is not there"):
+            load_run(run, device="cuda:99")
+
+
+class TestNewest:
+    def result(self, home, name, **document):
+        (home / name).mkdir()
+        files.write_json(home / name / "result.json", document)
+
+    def test_it_is_the_one_that_completed_last(self, tmp_path):
+        self.result(tmp_path, "a", completed=True, finished="2025-01-02T00:00:00+00:00")
+        self.result(tmp_path, "b", completed=True, finished="2025-01-03T00:00:00+00:00")
+        self.result(tmp_path, "c", completed=False, finished="2025-01-04T00:00:00+00:00")
+        (tmp_path / "d").mkdir()
+        (tmp_path / "e").mkdir()
+        (tmp_path / "e" / "result.json").write_text("{")
+        assert newest_completed(tmp_path) == tmp_path / "b"
+
+    @pytest.mark.parametrize("home", [".", "nowhere"])
+    def test_none_is_refused(self, tmp_path, home):
+        with pytest.raises(Refused, match="RUN: no completed run under"):
+            newest_completed(tmp_path / home)

@@ -1,0 +1,428 @@
+"""hvae.training: the protocol, the step, what is kept, and what happens when a run diverges."""
+
+import json
+import math
+
+import pytest
+import torch
+from few import config, digits
+
+from hvae import data, evaluation, files, random, runs, training
+from hvae.errors import Diverged, EnvironmentProblem, Refused
+from hvae.model import VAE
+from hvae.observer import Observer
+from hvae.shells import parse
+from hvae.training import NotFinite, Selection, Trainer, kl_weight, train
+
+
+@pytest.fixture(autouse=True)
+def few_digits(monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
+
+
+def trainer(shells="3,e2", lr=1e-3, batch_size=50, seed=0):
+    model = VAE(64, parse(shells), (16, 12))
+    model.initialize(seed)
+    return Trainer(model, lr, batch_size, seed)
+
+
+def step(one, images=None, skipped=None):
+    images = digits().train[:50] if images is None else images
+    skipped = torch.zeros(()) if skipped is None else skipped
+    weight = torch.ones(len(one.model.latent.shells))
+    return one.step(images, random.stream(0, "train", step=one.steps), weight, skipped)
+
+
+def values(tensors):
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+class TestProtocol:
+    def test_kl_weight(self):
+        assert [kl_weight(epoch, 4) for epoch in range(1, 7)] == [0.25, 0.5, 0.75, 1, 1, 1]
+        assert kl_weight(1, 0) == 1
+
+    def test_the_best_epoch_of_a_scripted_run(self):
+        """Nothing before the warm-up; then each improvement of 0.01 nats, from the last best."""
+        selection = Selection(first=3, lookahead=2)
+        script = [
+            (1, -50.0, False),
+            (2, -40.0, False),
+            (3, -60.0, True),
+            (4, -59.9921875, False),  # 1/128 < 0.01
+            (5, -59.984375, True),  # 1/64 from epoch 3
+            (6, -61.0, False),
+            (7, math.nan, False),
+        ]
+        for epoch, elbo, best in script:
+            assert selection.record(epoch, elbo) is best
+        assert (selection.best_epoch, selection.best_elbo) == (5, -59.984375)
+
+    def test_an_improvement_of_exactly_the_bar_counts(self):
+        selection = Selection(first=1, lookahead=1, best_epoch=1, best_elbo=0.0)
+        assert selection.record(2, training.IMPROVEMENT)
+
+    def test_it_stops_lookahead_epochs_after_the_last_improvement(self):
+        selection = Selection(first=1, lookahead=3)
+        assert not selection.exhausted(100)
+        selection.record(4, -10.0)
+        assert [selection.exhausted(epoch) for epoch in (4, 5, 6, 7, 8)] == [False] * 3 + [True] * 2
+
+
+class TestOrder:
+    def test_it_is_a_permutation_of_the_epoch(self):
+        one, same, next_epoch, other_seed = (
+            training.order(130, seed, epoch) for seed, epoch in ((0, 1), (0, 1), (0, 2), (1, 1))
+        )
+        assert one.sort().values.tolist() == list(range(130))
+        assert torch.equal(one, same)
+        assert not torch.equal(one, next_epoch) and not torch.equal(one, other_seed)
+
+    def test_every_image_is_used_once_in_batches_of_the_given_size(self):
+        one, batches = trainer(), []
+        original = one.step
+        one.step = lambda images, *rest: (batches.append(images), original(images, *rest))[1]
+        one.epoch(digits().train, 1)
+        assert [len(batch) for batch in batches] == [50, 50, 30]
+        used = sorted(torch.cat(batches).tolist())
+        assert used == sorted(digits().train.tolist())
+
+    def test_every_step_has_its_own_stream(self):
+        one, streams = trainer(), []
+        original = one.step
+        one.step = lambda x, rng, *rest: (streams.append(rng.tolist()), original(x, rng, *rest))[1]
+        one.epoch(digits().train, 1)
+        one.epoch(digits().train, 2)
+        key = random.key(0, "train")
+        assert streams == [[key, number, 0, 0] for number in range(6)]
+
+
+class TestStep:
+    def test_it_is_adam_on_the_mean_of_the_weighted_bound(self):
+        """Against the loss written out and torch's unfused Adam, to the rounding of float32."""
+        one, other = trainer(), trainer()
+        plain = torch.optim.Adam(other.parameters, lr=1e-3, fused=False)
+        images = digits().train[:50]
+        weight = torch.tensor([0.25, 0.75])
+        for number in range(3):
+            rng = random.stream(0, "train", step=number)
+            one.step(images, rng, weight, torch.zeros(()))
+            terms = other.model.terms(other.model.encode(images), images, rng)
+            kl = 0.25 * terms.kl[:, 0] + 0.75 * terms.kl[:, 1]
+            plain.zero_grad()
+            (kl - terms.log_likelihood[0]).mean().backward()
+            plain.step()
+        for a, b in zip(one.parameters, other.parameters, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-5)  # 3 steps of 1e-3
+
+    def test_a_loss_that_is_not_finite_changes_nothing(self):
+        one = trainer()
+        step(one)
+        with torch.no_grad():
+            one.model.decoder[0].bias[0] = math.inf
+        before = values([*one.parameters, *one.optimizer_state().values()])
+        skipped = torch.zeros(())
+        step(one, skipped=skipped)
+        assert skipped.item() == 1
+        after = [*one.parameters, *one.optimizer_state().values()]
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+    def test_a_finite_step_is_not_skipped(self):
+        one, skipped = trainer(), torch.zeros(())
+        before = values(one.parameters)
+        step(one, skipped=skipped)
+        assert skipped.item() == 0
+        counts = [t.item() for key, t in one.optimizer_state().items() if key.endswith(".step")]
+        assert counts == [1] * len(one.parameters)
+        assert not any(torch.equal(a, b) for a, b in zip(before, one.parameters, strict=True))
+
+    def test_the_first_bad_step_is_named_and_later_steps_go_on(self):
+        one, calls = trainer(), []
+        original = one.step
+
+        def poisoned(images, rng, weight, skipped):
+            calls.append(rng[1].item())
+            if len(calls) != 2:
+                return original(images, rng, weight, skipped)
+            bias = one.model.head.bias.data
+            bias[4], kept = math.nan, bias[4].clone()  # columns: 3 directions, kappa, 2 means, ...
+            trace = original(images, rng, weight, skipped)
+            bias[4] = kept
+            return trace
+
+        one.step = poisoned
+        with pytest.raises(NotFinite) as error:
+            one.epoch(digits().train, 7)
+        assert calls == [0, 1, 2]
+        assert (error.value.epoch, error.value.step) == (7, 1)
+        assert error.value.shell == "2 of 2 (e2)"
+        assert all(parameter.isfinite().all() for parameter in one.parameters)
+
+
+class TestFirstBadShell:
+    """By its KL or its head, then by its gradient; a fault of the network is no shell's."""
+
+    @pytest.fixture
+    def model(self):
+        return trainer("3,4,e2").model  # columns: 3 + 4 directions, 2 kappas, 2 means, 2 variances
+
+    def trace(self, **broken):
+        shapes = {"log_likelihood": (5,), "kl": (5, 3), "head": (5, 13), "head_gradient": (13,)}
+        parts = {name: torch.zeros(shape) for name, shape in shapes.items()}
+        for name, place in broken.items():
+            parts[name][place] = math.nan
+        return training.Trace(**parts)
+
+    @pytest.mark.parametrize(
+        ("broken", "shell"),
+        [
+            ({"kl": (3, 1), "log_likelihood": 0}, "2 of 3 (4)"),
+            ({"head": (2, 0), "head_gradient": slice(None)}, "1 of 3 (3)"),
+            ({"head": (2, 8), "kl": (0, 2)}, "2 of 3 (4)"),
+            ({"head_gradient": 7}, "1 of 3 (3)"),
+            ({"head_gradient": [10, 12]}, "3 of 3 (e2)"),
+            ({"head_gradient": slice(None)}, "none (the network)"),
+            ({"log_likelihood": 4, "head_gradient": slice(None)}, "none (the network)"),
+            ({}, "none (the network)"),
+        ],
+    )
+    def test_cases(self, model, broken, shell):
+        assert training._first_bad_shell(model, self.trace(**broken)) == shell
+
+    def test_a_single_shell_is_named_by_its_gradient(self):
+        model = trainer("3").model
+        trace = training.Trace(
+            torch.zeros(5), torch.zeros(5, 1), torch.zeros(5, 4), torch.full((4,), math.inf)
+        )
+        assert training._first_bad_shell(model, trace) == "1 of 1 (3)"
+
+
+def lines(path):
+    return [json.loads(line) for line in (path / runs.METRICS).read_text().splitlines()]
+
+
+def without_seconds(path):
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines(path)]
+
+
+class TestTrain:
+    def test_the_run_folder(self, tmp_path):
+        result = train(config(), tmp_path / "run")
+        folder = tmp_path / "run"
+        assert {entry.name for entry in folder.iterdir()} == {
+            "config.json", "metrics.jsonl", "best.safetensors", "last", "result.json"
+        }  # fmt: skip
+        assert runs.read_config(folder) == config()
+        assert [line["epoch"] for line in lines(folder)] == [1, 2, 3]
+        assert [line["kl_weight"] for line in lines(folder)] == [0.5, 1, 1]
+        for line in lines(folder):
+            for split in ("train", "validation"):
+                means = line[split]
+                assert means["elbo"] == -(means["re"] + means["kl"])
+                assert means["kl"] == math.fsum(means["kl_per_shell"])
+                assert len(means["kl_per_shell"]) == len(means["kappa"]) == 2
+            assert line["seconds"] > 0
+        assert result == {"run": str(folder), **files.read_json(folder / runs.RESULT)}
+        assert result["completed"] is True and result["stopped"] == "epochs"
+        assert (result["epochs"], result["steps"]) == (3, 9)
+        assert result["data_checksum"] == digits().checksum
+        best = lines(folder)[result["best_epoch"] - 1]
+        assert result["validation"] == best["validation"]
+
+    def test_it_learns(self, tmp_path):
+        train(config(epochs=12, hidden=(64, 32)), tmp_path / "run")
+        validation = [line["validation"]["elbo"] for line in lines(tmp_path / "run")]
+        assert validation[-1] > validation[0] + 5
+
+    def test_the_same_settings_give_the_same_bits(self, tmp_path):
+        for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+            train(config(seed=seed, threads=1), tmp_path / name)
+        a, b, c = (tmp_path / name for name in "abc")
+        assert without_seconds(a) == without_seconds(b)
+        assert without_seconds(a) != without_seconds(c)
+        for name in ("best.safetensors", "last/weights.safetensors", "last/optimizer.safetensors"):
+            assert (a / name).read_bytes() == (b / name).read_bytes()
+
+    def test_torchs_global_generator_does_not_matter_and_is_not_used(self, tmp_path):
+        torch.manual_seed(0)
+        train(config(), tmp_path / "a")
+        torch.manual_seed(1)
+        state = torch.get_rng_state()
+        train(config(), tmp_path / "b")
+        assert torch.equal(torch.get_rng_state(), state)
+        assert without_seconds(tmp_path / "a") == without_seconds(tmp_path / "b")
+
+    def test_best_weights_are_those_of_the_best_epoch(self, tmp_path):
+        result = train(config(epochs=6, lr=0.05), tmp_path / "run")
+        run = runs.load_run(tmp_path / "run")
+        assert evaluation.elbo(run.model, digits().validation, 0) == result["validation"]
+
+    def test_last_weights_are_those_of_the_last_epoch(self, tmp_path):
+        train(config(), tmp_path / "run")
+        last = tmp_path / "run" / "last"
+        assert files.read_json(last / "state.json")["epoch"] == 3
+        one = trainer()
+        for epoch, weight in ((1, 0.5), (2, 1.0), (3, 1.0)):
+            one.epoch(digits().train, epoch, weight)
+        weights = files.read_tensors(last / "weights.safetensors")
+        assert all(torch.equal(weights[k], v) for k, v in one.model.state_dict().items())
+        optimizer = files.read_tensors(last / "optimizer.safetensors")
+        assert all(torch.equal(optimizer[k], v) for k, v in one.optimizer_state().items())
+        assert len(weights) == len(one.parameters) and len(optimizer) == 3 * len(weights)
+
+    def test_a_run_shorter_than_the_warm_up_records_its_last_epoch(self, tmp_path):
+        result = train(config(epochs=2, warmup=100), tmp_path / "run")
+        assert result["best_epoch"] == 2
+
+    def test_it_stops_early(self, tmp_path):
+        result = train(config(epochs=50, warmup=2, lookahead=3, lr=1e-9), tmp_path / "run")
+        assert (result["stopped"], result["best_epoch"], result["epochs"]) == ("lookahead", 2, 5)
+        assert len(lines(tmp_path / "run")) == 5
+
+    def test_dynamic_binarization_is_drawn_anew_every_epoch(self, tmp_path, monkeypatch):
+        epochs = []
+
+        class Grey(data.Dataset):
+            def epoch(self, seed, epoch):
+                epochs.append((seed, epoch))
+                return self.train
+
+        grey = Grey(**vars(digits()))
+        monkeypatch.setattr(data, "load", lambda *arguments, **options: grey)
+        train(config(seed=5), tmp_path / "run")
+        assert epochs == [(5, 1), (5, 2), (5, 3)]
+
+    def test_the_observer_hears_warnings_and_epochs(self, tmp_path, monkeypatch):
+        class Ear(Observer):
+            def __init__(self):
+                self.heard = []
+
+            def warning(self, text):
+                self.heard.append(text)
+
+            def epoch(self, line, epochs):
+                self.heard.append((line["epoch"], epochs))
+
+        odd = data.Dataset(**{**vars(digits()), "warnings": ("odd",), "verified": False})
+        monkeypatch.setattr(data, "load", lambda *arguments, **options: odd)
+        ear = Ear()
+        result = train(config(), tmp_path / "run", observer=ear)
+        assert ear.heard == ["odd", (1, 3), (2, 3), (3, 3)]
+        assert result["warnings"] == ["odd"] and result["data_verified"] is False
+
+
+class TestDivergence:
+    @pytest.fixture
+    def diverged(self, tmp_path, monkeypatch):
+        """A run whose weights are poisoned after two epochs: its third meets a NaN in shell 2."""
+        original = Trainer.epoch
+
+        def poisoned(self, images, epoch, weight):
+            if epoch == 3:
+                self.model.head.bias.data[4] = math.nan
+            return original(self, images, epoch, weight)
+
+        monkeypatch.setattr(Trainer, "epoch", poisoned)
+        with pytest.raises(Diverged) as error:
+            train(config(epochs=5), tmp_path / "run")
+        return tmp_path / "run", str(error.value)
+
+    def test_the_message_names_epoch_step_shell_and_what_is_kept(self, diverged):
+        folder, message = diverged
+        assert message == (
+            "training diverged in epoch 3, step 6, shell 2 of 2 (e2): "
+            "the loss or a gradient is not finite; "
+            f"the weights of epoch 2 are kept in {folder / 'last'}"
+        )
+
+    def test_the_last_good_weights_are_kept(self, diverged):
+        assert files.read_json(diverged[0] / "last" / "state.json")["epoch"] == 2
+        weights = files.read_tensors(diverged[0] / "last" / "weights.safetensors")
+        assert all(tensor.isfinite().all() for tensor in weights.values())
+
+    def test_the_best_epoch_before_can_be_evaluated(self, diverged):
+        result = files.read_json(diverged[0] / runs.RESULT)
+        model = runs.load_run(diverged[0]).model
+        assert evaluation.elbo(model, digits().validation, 0) == result["validation"]
+
+    def test_the_result_says_so(self, diverged):
+        result = files.read_json(diverged[0] / runs.RESULT)
+        assert result["completed"] is False and result["stopped"] == "diverged"
+        assert result["diverged"] == {"epoch": 3, "step": 6, "shell": "2 of 2 (e2)"}
+        assert len(lines(diverged[0])) == result["epochs"] == 2
+
+    def test_in_the_first_epoch_the_initial_weights_are_kept(self, tmp_path):
+        with pytest.raises(Diverged, match="epoch 1, .* the weights of epoch 0 are kept"):
+            train(config(lr=1e25), tmp_path / "run")
+        kept = files.read_tensors(tmp_path / "run" / "last" / "weights.safetensors")
+        initial = VAE.like(config(), 64)
+        initial.initialize(0)
+        assert all(torch.equal(kept[name], tensor) for name, tensor in initial.state_dict().items())
+
+    def test_a_validation_that_is_not_finite_ends_the_run(self, tmp_path):
+        """One step of the largest rate: its own loss was finite, that of its weights is not."""
+        with pytest.raises(Diverged, match="the validation ELBO is not finite; .* epoch 0"):
+            train(config(lr=1e25, batch_size=200), tmp_path / "run")
+
+
+class TestTrouble:
+    def test_nothing_is_written_on_refusal(self, tmp_path, monkeypatch):
+        def refuse(*arguments, **options):
+            raise Refused("broken")
+
+        monkeypatch.setattr(data, "load", refuse)
+        with pytest.raises(Refused):
+            train(config(), tmp_path / "deep" / "run")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_occupied_folder_is_refused_before_the_data_are_looked_for(
+        self, tmp_path, monkeypatch
+    ):
+        train(config(), tmp_path / "run")
+        monkeypatch.setattr(data, "load", None)
+        with pytest.raises(Refused, match="--out: .* holds a run; allowed: a new or empty folder"):
+            train(config(), tmp_path / "run")
+
+    def test_an_interrupt_keeps_the_last_epoch(self, tmp_path):
+        class Interrupt(Observer):
+            def epoch(self, line, epochs):
+                if line["epoch"] == 2:
+                    raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(config(), tmp_path / "run", observer=Interrupt())
+        folder = tmp_path / "run"
+        assert files.read_json(folder / "last" / "state.json")["epoch"] == 2
+        assert not (folder / runs.RESULT).exists()
+        assert (folder / runs.BEST).exists()
+
+    def test_checkpoints_are_written_now_and_then(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+        saved = []
+        original = runs.RunFolder.save_last
+        monkeypatch.setattr(
+            runs.RunFolder,
+            "save_last",
+            lambda self, *parts: (saved.append(parts[2]["epoch"]), original(self, *parts)),
+        )
+        train(config(), tmp_path / "run")
+        assert saved == [1, 2, 3, 3]
+
+    @pytest.mark.parametrize(
+        "error", [MemoryError(), RuntimeError("... can't allocate memory ...")]
+    )
+    def test_exhausted_memory_is_the_environments(self, tmp_path, monkeypatch, error):
+        def exhaust(*arguments):
+            raise error
+
+        monkeypatch.setattr(Trainer, "step", exhaust)
+        with pytest.raises(EnvironmentProblem, match="memory"):
+            train(config(), tmp_path / "run")
+
+    def test_other_errors_are_not_hidden(self, tmp_path, monkeypatch):
+        def fail(*arguments):
+            raise RuntimeError("a fault of the program")
+
+        monkeypatch.setattr(Trainer, "step", fail)
+        with pytest.raises(RuntimeError, match="a fault of the program"):
+            train(config(), tmp_path / "run")

@@ -1,0 +1,110 @@
+"""What the commands print: progress and warnings on stderr, results on stdout."""
+
+import json
+from contextlib import AbstractContextManager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hvae.observer import Observer
+
+
+class Reporter(Observer, AbstractContextManager):
+    """A live bar on a terminal, else plain lines, on stderr; warnings even when quiet."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        console = Console(stderr=True)
+        self.live = console.is_terminal and not quiet
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not self.live,
+        )
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Reporter":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()
+
+    def warning(self, text: str) -> None:
+        self._line(f"hvae: warning: {text}", always=True)
+
+    def download(self, name: str, done: int, total: int | None) -> None:
+        if name not in self.tasks:
+            self._line(f"downloading {name}")
+        self._move(name, f"downloading {name}", done, total or done)
+
+    def epoch(self, line: dict[str, Any], epochs: int) -> None:
+        figures = _figures(line["validation"])
+        self._move("epoch", "epoch", line["epoch"], epochs, figures)
+        if not self.live:
+            train = _figures(line["train"])
+            seconds = f"{line['seconds']:.2f} s"
+            self._line(
+                f"epoch {line['epoch']}/{epochs}  train {train}  validation {figures}  {seconds}"
+            )
+
+    def images(self, done: int, total: int) -> None:
+        self._move("images", "images", done, total)
+        if not self.live and done == total:
+            self._line(f"images {done}/{total}")
+
+    def _move(self, name: str, title: str, done: int, total: int, figures: str = "") -> None:
+        if name not in self.tasks:
+            self.tasks[name] = self.bar.add_task(title, total=total, figures=figures)
+        self.bar.update(self.tasks[name], completed=done, total=total, figures=figures)
+
+    def _line(self, text: str, always: bool = False) -> None:
+        if self.live:
+            self.bar.console.print(text, markup=False, highlight=False)
+        elif always or not self.quiet:
+            click.echo(text, err=True)
+
+
+def document(result: dict[str, Any]) -> None:
+    """The one JSON document of `--json`, on stdout."""
+    click.echo(json.dumps(result, indent=2, allow_nan=False))
+
+
+def trained(result: dict[str, Any]) -> None:
+    """How a run ended, where it is, and what to type next."""
+    best = _figures(result["validation"])
+    click.echo(f"best epoch {result['best_epoch']} of {result['epochs']}: validation {best}")
+    click.echo(f"run   {result['run']}  ({result['seconds']:.1f} s)")
+    click.echo(f"next  hvae eval {result['run']}")
+
+
+def evaluated(result: dict[str, Any]) -> None:
+    """The figures of an evaluation."""
+    click.echo(f"{result['run']}: {result['split']} split, {result['images']} images")
+    table = Table(show_header=False)
+    stderr = result["ll_stderr"]
+    spread = "" if stderr is None else f" +- {stderr:.2f}"
+    shells = result["shells"].split(",")
+    by_shell = zip(shells, result["kl_per_shell"], strict=True)
+    rows = {
+        "ELBO": f"{result['elbo']:.2f}",
+        "RE": f"{result['re']:.2f}",
+        "KL": f"{result['kl']:.2f}",
+        "KL by shell": "  ".join(f"{shell}: {kl:.2f}" for shell, kl in by_shell),
+        "LL": f"{result['ll']:.2f}{spread}  ({result['iw_samples']} samples)",
+        "seconds": f"{result['seconds']:.1f}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table, highlight=False)
+
+
+def _figures(means: dict[str, Any]) -> str:
+    return f"ELBO {means['elbo']:.2f} RE {means['re']:.2f} KL {means['kl']:.2f}"

@@ -21,7 +21,7 @@ MAX_SAMPLES = 2**32 - 1  # the random stream counts samples in 32 bits
 
 _ENCODER_ROWS = 1000
 _ROWS = 100
-_CHUNK_BYTES = 64 << 20
+_CHUNK_BYTES = {"cpu": 32 << 20, "cuda": 256 << 20}  # what a cache holds; what fills a device
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def evaluate(
     """ELBO, its parts, and the log-likelihood by importance sampling.
 
     Image i and sample k draw from row i, sample k of the stream (seed, "evaluation"), so that the
-    draws depend on no chunk. Beyond the images it holds a head and a few numbers an image, and
-    chunks of about 64 MiB, whatever the sample count; where memory is short the chunks are halved.
+    draws depend on no chunk. Beyond the images it holds a head and a few numbers an image, and a
+    chunk of `_CHUNK_BYTES`, whatever the sample count; where memory is short it halves the chunk.
 
     Args:
         model: the model, on the device of the images.
@@ -115,7 +115,7 @@ def evaluate(
     if images.shape[1] != model.pixels:
         raise Refused(f"images of {images.shape[1]} pixels; allowed: {model.pixels}, as the model")
     heads = torch.cat([model.encode(batch) for batch in images.split(_ENCODER_ROWS)])
-    points = max(1, _CHUNK_BYTES // _point_bytes(model))
+    points = max(1, _CHUNK_BYTES[images.device.type] // _point_bytes(model))
     blocks = []
     row = 0
     while row < len(images):

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 
+import exact
 import numpy as np
 import pytest
 import torch
@@ -128,7 +129,7 @@ def test_chunks_change_neither_draws_nor_figures(monkeypatch, rows, bytes_, batc
         return draw
 
     monkeypatch.setattr(evaluation, "_ROWS", rows)
-    monkeypatch.setattr(evaluation, "_CHUNK_BYTES", bytes_)
+    monkeypatch.setitem(evaluation._CHUNK_BYTES, "cpu", bytes_)
     monkeypatch.setattr(model.latent, "draw", watched)
     parts = evaluate(model, images, 23, seed=3)
     assert len(drawn) > 1
@@ -191,6 +192,16 @@ def test_a_model_that_overflows_is_named_and_not_reported():
         model.decoder[-1].bias[0] = math.inf
     with pytest.raises(Diverged, match="image 0 has no finite log-likelihood"):
         evaluate(model, digits().test, 3, seed=0)
+
+
+@pytest.mark.parametrize("device", exact.DEVICES)
+def test_devices_agree(device):
+    """The same draws; float64 sums in another order."""
+    model, images = vae(), digits().test
+    expected = evaluate(model, images, 23, seed=3)
+    result = evaluate(model.to(device), images.to(device), 23, seed=3)
+    assert result.ll == pytest.approx(expected.ll, rel=1e-11)
+    assert result.elbo == pytest.approx(expected.elbo, rel=1e-11)
 
 
 class TestMemory:

@@ -3,9 +3,11 @@
 import json
 import math
 
+import exact
 import pytest
 import torch
 from few import config, digits
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hvae import data, evaluation, files, random, runs, training
 from hvae.errors import Diverged, EnvironmentProblem, Refused
@@ -309,6 +311,45 @@ class TestTrain:
         result = train(config(), tmp_path / "run", observer=ear)
         assert ear.heard == ["odd", (1, 3), (2, 3), (3, 3)]
         assert result["warnings"] == ["odd"] and result["data_verified"] is False
+
+
+class TestDevices:
+    @pytest.mark.parametrize("device", exact.DEVICES)
+    def test_a_run_repeats_to_the_bit_and_agrees_with_the_cpu(self, tmp_path, device):
+        """The noise is that of the CPU; float32 sums differ in order, and Adam divides by small
+        roots, so weights drift by parts of lr * steps = 9e-3 and nats by parts of a thousandth."""
+        for name, where in (("cpu", "cpu"), ("a", device), ("b", device)):
+            train(config(device=where, threads=1), tmp_path / name)
+        cpu, a, b = (without_seconds(tmp_path / name) for name in ("cpu", "a", "b"))
+        assert a == b
+        for one, other in zip(cpu, a, strict=True):
+            for split in ("train", "validation"):
+                assert one[split]["elbo"] == pytest.approx(other[split]["elbo"], rel=1e-3)
+                assert one[split]["kappa"] == pytest.approx(other[split]["kappa"], rel=1e-2)
+
+    @pytest.mark.parametrize("device", exact.DEVICES)
+    @pytest.mark.parametrize("shells", ["3,4,5", ",".join(["2"] * 40)])
+    def test_a_step_reads_nothing_from_the_device_and_has_few_ops(self, device, shells):
+        """What a read would dispatch does not occur, and 40 shells take the ops that 3 take."""
+
+        class Recorder(TorchDispatchMode):
+            def __torch_dispatch__(self, function, types, arguments=(), options=None):
+                names.append(function.overloadpacket.__name__)
+                return function(*arguments, **(options or {}))
+
+        model, names = VAE(64, parse(shells), (16, 12)), []
+        model.initialize(0)
+        one = Trainer(model.to(device), 1e-3)
+        images = digits().train[:50].to(device)
+        rng = random.stream(0, "train", device=device)
+        weight = torch.ones(len(model.latent.shells), device=device)
+        with Recorder():
+            one.step(images, rng, weight, torch.zeros((), device=device))
+        assert {"addmm", "sample", "sample_backward", "bernoulli", "_fused_adam_"} <= set(names)
+        assert not {"_local_scalar_dense", "nonzero", "equal", "is_nonzero"} & set(names)
+        assert names.count("sample") == names.count("sample_backward") == 1
+        views = {"t", "transpose", "view", "_unsafe_view", "split_with_sizes", "detach", "expand"}
+        assert len([name for name in names if name not in views]) <= 60
 
 
 class TestDivergence:

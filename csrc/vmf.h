@@ -52,8 +52,10 @@ constexpr unsigned needs(Quantity q) {
       return kKL | kSlope;
     case Quantity::kDivergenceSlope:
       return kA | kSlope;
-    default:
+    case Quantity::kLogBessel:
       return kLogI | kA;
+    default:
+      return kLogI | kOneMinusA;
   }
 }
 
@@ -224,9 +226,9 @@ HVAE_FN ValueAndSlope<V> pick(V nu, V k, const Terms<V>& t) {
       return {select(finite, k * t.slope, splat<V>(0)), select(finite, second, splat<V>(0))};
     }
     case Quantity::kLogBessel:
-      return {t.log_scaled_I + k, t.A + nu / k};
+      return {t.log_scaled_I + k, t.A + select(nu == R(0), splat<V>(0), nu / k)};
     default:
-      return {t.log_scaled_I, t.A + nu / k - R(1)};
+      return {t.log_scaled_I, select(nu == R(0), splat<V>(0), nu / k) - t.one_minus_A};
   }
 }
 

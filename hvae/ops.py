@@ -92,7 +92,8 @@ def vmf(kappa: Tensor, dims: Sequence[int], quantity: str) -> tuple[Tensor, Tens
         ValueError, TypeError: for a wrong name, shape or dtype.
 
     Accuracy: L, A and 1 - A to 1.5e-15 relative in float64 (5e-7 in float32), KL to 2e-15 (1e-6),
-    dA and dKL to 3e-15 (3e-6), for m from 2 to 4096 and kappa from 1e-8 to 1e8. DLMF 10.25.2, 10.41.3.
+    dA and dKL to 3e-15 (3e-6), for m from 2 to 4096 and kappa from 1e-8 to 1e8. DLMF 10.25.2,
+    10.41.3.
     """
     index = _named(quantity, QUANTITIES[:_LOG_IV], "quantity")
     dims = _check_dims(dims)
@@ -259,10 +260,12 @@ def _(rng, samples, rows, each, shell, normal, dtype):
 # ---- gradients -----------------------------------------------------------------------------------
 
 
-def _second_derivative(evaluate, quantity: int) -> Tensor:
+def _second_derivative(evaluate, quantity: int, order: Tensor, k: Tensor) -> Tensor:
     """The derivative of a quantity's derivative; `evaluate(q)` gives (value, derivative) of
-    quantity q.
+    quantity q. That of log I and of log(e^-k I) is A' - nu/k^2.
     """
+    if quantity in (_LOG_IV, _LOG_IVE):
+        return evaluate(_A)[1] - order / k**2
     if quantity not in _DERIVATIVE:
         raise RuntimeError(f"{QUANTITIES[quantity]} of hvae has no derivative beyond the first")
     derivative, sign = _DERIVATIVE[quantity]
@@ -281,7 +284,8 @@ def _columns_backward(ctx, grad_value, grad_slope):
     if grad_value is not None:
         grad = grad_value * slope
     if grad_slope is not None:
-        second = _second_derivative(lambda q: _C.columns(k, ctx.orders, q), ctx.quantity)
+        orders = k.new_tensor(ctx.orders)
+        second = _second_derivative(lambda q: _C.columns(k, ctx.orders, q), ctx.quantity, orders, k)
         grad = grad_slope * second if grad is None else grad + grad_slope * second
     return grad, None, None
 
@@ -436,3 +440,65 @@ def _(info, in_dims, grad, logits, x):
 @torch.library.register_vmap("hvae::numbers")
 def _(info, in_dims, rng, samples, rows, each, shell, normal, dtype):
     raise ValueError("rng of hvae.ops.normal and uniform can not be batched: ask for more rows")
+
+
+# ---- real orders ---------------------------------------------------------------------------------
+
+
+def bessel(order: float | Tensor, k: Tensor, quantity: str) -> tuple[Tensor, Tensor]:
+    """A quantity of `vmf`, or the logarithm of a Bessel function, at real orders nu = m/2 - 1.
+
+    Args:
+        order: nu, a number for every element (the fast way: its coefficients are prepared once), or
+            a tensor of the shape, dtype and device of k. There is no derivative in the order:
+            asking for one raises.
+        k: [...], float32 or float64.
+        quantity: "log_iv", log I_nu(k); "log_ive", log(exp(-k) I_nu(k)); or a quantity of `vmf`.
+
+    Returns:
+        (value, derivative in k), each of the shape of k; NaN where the order or k is negative or
+        NaN, or the order infinite.
+
+    Raises:
+        ValueError, TypeError: for a wrong name, shape or dtype.
+
+    Accuracy: as `vmf`, for orders to 1e5; log I_nu to 1e-15 (float32: 3e-7) of the larger of its
+    magnitude and sqrt(nu^2 + k^2). DLMF 10.25.2, 10.41.3.
+    """
+    index = _named(quantity, QUANTITIES, "quantity")
+    _check_real("k", k)
+    if isinstance(order, Tensor):
+        if order.shape != k.shape or order.dtype != k.dtype:
+            raise ValueError(
+                f"order has shape {tuple(order.shape)} and dtype {order.dtype}; allowed: a number, "
+                f"or those of k, {tuple(k.shape)} and {k.dtype}"
+            )
+        return _C.elements(order, k, index)
+    if not 0 <= order < math.inf:
+        return k * math.nan, k * math.nan
+    value, slope = _C.columns(k[..., None], [float(order)], index)
+    return value[..., 0], slope[..., 0]
+
+
+def _remember_elements(ctx, inputs, output):
+    order, k, ctx.quantity = inputs
+    ctx.save_for_backward(order, k, output[1])
+    ctx.set_materialize_grads(False)
+
+
+def _elements_backward(ctx, grad_value, grad_slope):
+    if ctx.needs_input_grad[0]:
+        raise RuntimeError("the derivative of a Bessel function in its order is not offered")
+    order, k, slope = ctx.saved_tensors
+    grad = None
+    if grad_value is not None:
+        grad = grad_value * slope
+    if grad_slope is not None:
+        second = _second_derivative(lambda q: _C.elements(order, k, q), ctx.quantity, order, k)
+        grad = grad_slope * second if grad is None else grad + grad_slope * second
+    return None, grad, None
+
+
+torch.library.register_autograd(
+    "hvae::elements", _elements_backward, setup_context=_remember_elements
+)

@@ -39,7 +39,7 @@ def _setting(name: str, help: str, **more: Any) -> Any:
 @_setting("parameterization", f"{' or '.join(PARAMETERIZATIONS)}.", metavar="NAME")
 @_setting("seed", "Of every random number.")
 @_setting("device", "cpu, cuda or cuda:N.", metavar="NAME")
-@_setting("threads", "CPU threads; torch's own choice if not given.", type=int)
+@_setting("threads", "CPU threads; a step is short, and few networks gain from more than 2.")
 @_setting(
     "data_dir",
     "Where the data files are; $HVAE_DATA_DIR or the user's cache if not given.",

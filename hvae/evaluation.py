@@ -209,7 +209,9 @@ def evaluate_run(
             epoch 0, which training never sees.
         samples: importance samples an image.
         seed: of the draws; None is the run's own.
-        device, threads, data_dir: as in `TrainConfig`; None for data_dir is the run's own.
+        device: as in `TrainConfig`.
+        threads: CPU threads; None leaves torch's own number.
+        data_dir: as in `TrainConfig`; None is the run's own.
         observer: told of downloads, warnings and progress.
 
     Returns:
@@ -229,7 +231,7 @@ def evaluate_run(
     config = replace(
         own,
         seed=own.seed if seed is None else seed,
-        threads=threads,
+        threads=own.threads if threads is None else threads,
         data_dir=own.data_dir if data_dir is None else data_dir,
     )
     use_threads(threads)

@@ -21,7 +21,7 @@ NOT_ALLOWED = {
     "parameterization": ["exp", None],
     "seed": [-1, 2**63, 0.0, None],
     "device": ["tpu", "cuda:", "cuda:x", "cpu:0", "cuda:-1", "", None, 0],
-    "threads": [0, -2, 4096, 1.5, "2"],
+    "threads": [0, -2, 4096, 1.5, "2", None],
     "data_dir": [3, False],
 }
 

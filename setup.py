@@ -53,7 +53,14 @@ def ops_extension():
         [*SOURCES, *sorted(str(path) for path in Path("csrc/cuda").glob("*.cu"))],
         extra_compile_args={
             "cxx": [*COMPILE, *QUIET, *STABLE, "-DHVAE_WITH_CUDA", "-DUSE_CUDA"],
-            "nvcc": ["-std=c++20", "-O3", *STABLE, "-DHVAE_WITH_CUDA", "-DUSE_CUDA"],
+            "nvcc": [
+                "-std=c++20",
+                "-O3",
+                "--expt-relaxed-constexpr",
+                *STABLE,
+                "-DHVAE_WITH_CUDA",
+                "-DUSE_CUDA",
+            ],
         },
         py_limited_api=True,
     )

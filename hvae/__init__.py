@@ -1,3 +1,36 @@
-"""Variational auto-encoders whose latent space is a product of hyperspheres."""
+"""Variational auto-encoders whose latent space is a product of hyperspheres.
+
+    hvae.train(hvae.TrainConfig(...))    train a model into a run folder
+    hvae.evaluate_run(folder)            its importance-weighted log-likelihood
+    hvae.load_run(folder)                the trained model: encode, decode, draw from the prior
+    hvae.distributions, hvae.special     von Mises-Fisher distributions and Bessel functions
+    hvae.ops                             the kernels as torch ops; hvae.reference, in plain torch
+
+What is named here is imported when it is first used, so that `import hvae` is quick.
+"""
+
+import importlib
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "TrainConfig": "hvae.config",
+    "train": "hvae.training",
+    "evaluate_run": "hvae.evaluation",
+    "load_run": "hvae.runs",
+}
+_MODULES = ("data", "distributions", "ops", "random", "reference", "special")
+
+__all__ = ["__version__", *_HOMES, *_MODULES]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"hvae.{name}")
+    raise AttributeError(f"module 'hvae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

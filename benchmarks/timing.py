@@ -1,0 +1,148 @@
+"""Times of pieces of work that take turns, so that what else the machine does hits all alike."""
+
+import contextlib
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+Clock = Callable[[Callable[[], object], int], float]
+
+LEAST_ROUNDS = 3
+_WARM_CALLS = 2
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Work to time.
+
+    Attributes:
+        work: called without arguments; its result is dropped.
+        clock: how long a number of calls takes, in seconds.
+    """
+
+    work: Callable[[], object]
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to measure.
+
+    Attributes:
+        seconds: no round begins after so many, but for the first `LEAST_ROUNDS`.
+        rounds: at most so many.
+        turn: a turn of a subject repeats its work until it takes about so many seconds.
+    """
+
+    seconds: float
+    rounds: int = 400
+    turn: float = 0.002
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Order statistics of a figure over the rounds; quartiles interpolate."""
+
+    median: float
+    q1: float
+    q3: float
+    min: float
+    max: float
+    rounds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float], scale: float = 1.0) -> "Spread":
+        """Of at least one value, each multiplied by `scale`."""
+        scaled = [value * scale for value in values]
+        if len(scaled) == 1:
+            quartiles = scaled * 3
+        else:
+            quartiles = statistics.quantiles(scaled, n=4, method="inclusive")
+        return cls(quartiles[1], quartiles[0], quartiles[2], min(scaled), max(scaled), len(scaled))
+
+    def document(self) -> dict[str, Any]:
+        """With the digits that a time can have."""
+        return {
+            name: value if isinstance(value, int) else float(f"{value:.5g}")
+            for name, value in asdict(self).items()
+        }
+
+
+def wall(work: Callable[[], object], calls: int) -> float:
+    """Seconds of wall time for work on the CPU."""
+    began = time.perf_counter()
+    for _ in range(calls):
+        work()
+    return time.perf_counter() - began
+
+
+def events(work: Callable[[], object], calls: int) -> float:
+    """Seconds between two CUDA events around the calls, on the current stream."""
+    began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    began.record()
+    for _ in range(calls):
+        work()
+    ended.record()
+    ended.synchronize()
+    return began.elapsed_time(ended) * 1e-3
+
+
+def clock_of(device: torch.device) -> Clock:
+    """The clock for work on a device."""
+    return events if device.type == "cuda" else wall
+
+
+def interleave(subjects: Sequence[Subject], plan: Plan) -> list[list[float]]:
+    """Seconds a call, [subject][round]: in every round each subject has one turn, in order.
+
+    Every subject is warmed up first. The garbage collector does not run meanwhile.
+    """
+    with _no_collection():
+        calls = [_calls(subject, plan.turn) for subject in subjects]
+        times: list[list[float]] = [[] for _ in subjects]
+        end = time.perf_counter() + plan.seconds
+        for done in range(max(plan.rounds, LEAST_ROUNDS)):
+            if done >= LEAST_ROUNDS and time.perf_counter() >= end:
+                break
+            for subject, count, seconds in zip(subjects, calls, times, strict=True):
+                seconds.append(subject.clock(subject.work, count) / count)
+    return times
+
+
+def ratios(above: Sequence[float], below: Sequence[float], scale: float = 1.0) -> list[float]:
+    """Round by round, scale * above / below."""
+    return [scale * a / b for a, b in zip(above, below, strict=True)]
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many threads for torch and the kernels."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _calls(subject: Subject, turn: float) -> int:
+    """Warms a subject up; how many calls fill a turn."""
+    quickest = min(subject.clock(subject.work, 1) for _ in range(_WARM_CALLS))
+    return max(1, round(turn / max(quickest, 1e-9)))
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

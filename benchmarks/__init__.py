@@ -1,0 +1,24 @@
+"""What `hvae bench` measures: `run` gives one JSON document, and nothing here prints.
+
+Keys of the document:
+
+    quick, device, threads, tier, date, seconds
+    machine     cpu, cores, system, and gpu (null on a CPU)
+    versions    hvae, python, torch, numpy, scipy
+    sizes       for every section, the sizes of what it measures
+    figures     a list; each figure has
+        section, case, subject   what was timed
+        unit, time               its time
+        baseline, baseline_time  what it was compared with in the same rounds
+        measure, ratio           "speedup" (baseline / subject), "cost" (subject / baseline) or
+                                 "share" (bytes a second / those of a copy), round by round
+        target, met              {"at_least": x} or {"at_most": x} on the ratio's median, or null
+    targets     count, and the names of the figures that met theirs and that missed it
+
+A time or a ratio is {"median", "q1", "q3", "min", "max", "rounds"} over the rounds.
+"""
+
+from .settings import Settings
+from .suite import SECTIONS, run
+
+__all__ = ["SECTIONS", "Settings", "run"]

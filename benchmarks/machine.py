@@ -1,0 +1,40 @@
+"""Where the figures were measured."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def machine(device: torch.device) -> dict[str, str | int | None]:
+    """`cpu`, `cores` (those that this process may use), `system`, and `gpu` (None on a CPU)."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {"cpu": _cpu(), "cores": _cores(), "system": platform.platform(terse=True), "gpu": gpu}
+
+
+def versions() -> dict[str, str]:
+    """Of everything that is timed."""
+    packages = ("hvae", "torch", "numpy", "scipy")
+    return {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu() -> str:
+    """The model's name, which `platform` does not know on Linux."""
+    if _CPUINFO.exists():
+        for line in _CPUINFO.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

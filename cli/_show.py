@@ -106,5 +106,20 @@ def evaluated(result: dict[str, Any]) -> None:
     Console().print(table, highlight=False)
 
 
+def built(result: dict[str, Any]) -> None:
+    """The build and the devices."""
+    others = ", ".join(result["instruction_sets"])
+    rows = {
+        **result["versions"],
+        "instruction set": f"{result['instruction_set']} of {others}",
+        "CUDA kernels": "built" if result["cuda_kernels"] else "not built",
+        "torch's CUDA": result["cuda"] or "none",
+        "threads": result["threads"],
+        **result["devices"],
+    }
+    for name, value in rows.items():
+        click.echo(f"{name:16} {value}")
+
+
 def _figures(means: dict[str, Any]) -> str:
     return f"ELBO {means['elbo']:.2f} RE {means['re']:.2f} KL {means['kl']:.2f}"

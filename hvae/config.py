@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from hvae import data, shells
+from hvae import build, data, shells
 from hvae.errors import Refused
 
 KAPPA_GRADIENTS = ("implicit", "naive")
@@ -117,6 +117,8 @@ def available_device(name: str) -> torch.device:
     if not accepts(name):
         raise refused_option("device", name, allowed)
     device = torch.device(name)
+    if device.type == "cuda" and not build.has_cuda_kernels():
+        raise Refused(f"--device: {name}: hvae was built without CUDA kernels; allowed: cpu")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type == "cuda" and (device.index or 0) >= count:
         there = ", ".join(["cpu"] + ["cuda"] * bool(count) + [f"cuda:{i}" for i in range(count)])

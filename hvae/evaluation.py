@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hvae import data, random, runs
+from hvae import build, data, random, runs
 from hvae.config import refused_option, use_threads
 from hvae.errors import Diverged, EnvironmentProblem, Refused
 from hvae.model import VAE
@@ -251,7 +251,7 @@ def evaluate_run(
         "data_verified": dataset.verified,
         "warnings": warnings,
         "threads": torch.get_num_threads(),
-        "versions": runs.versions(),
+        "versions": build.versions(),
         "seconds": time.perf_counter() - began,
     }
     runs.RunFolder(run.path).save_evaluation(document)

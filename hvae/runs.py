@@ -15,7 +15,6 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -183,11 +182,6 @@ class Run:
     @property
     def _device(self) -> torch.device:
         return self.model.head.weight.device
-
-
-def versions() -> dict[str, str]:
-    """What a run's numbers were made with."""
-    return {"hvae": metadata.version("hvae"), "torch": torch.__version__}
 
 
 def load_run(path: str | os.PathLike, device: str = "cpu") -> Run:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hvae import data, evaluation, ops, random, runs
+from hvae import build, data, evaluation, ops, random, runs
 from hvae.config import TrainConfig, available_device, use_threads
 from hvae.errors import Diverged, EnvironmentProblem
 from hvae.model import VAE
@@ -388,7 +388,7 @@ def _result(
         "warnings": list(dataset.warnings),
         "parameters": sum(parameter.numel() for parameter in session.model.parameters()),
         "threads": torch.get_num_threads(),
-        "versions": runs.versions(),
+        "versions": build.versions(),
         "seconds": seconds,
         "finished": datetime.now(timezone.utc).isoformat(),
     }

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hvae.cli import main
 
 from hvae import files
@@ -132,7 +133,7 @@ REFUSED = {
     "an empty list": (["train", "--shells", ""], "the list is empty; allowed: "),
     "an unknown kind": (["train", "--shells", "h3"], "'h3' is of an unknown kind; allowed: "),
     "an unknown data set": (["train", "--dataset", "cifar"], "'cifar' is not allowed; allowed: "),
-    "a device not there": (["train", "--device", "cuda:99"], "--device: cuda:99 is not there"),
+    "a device not there": (["train", "--device", "cuda:99"], "--device: cuda:99"),
     "an unknown device": (["train", "--device", "abacus"], "--device: 'abacus' is not allowed"),
     "no epochs": (["train", "--epochs", "0"], "--epochs: 0 is not allowed; allowed: "),
     "epochs in words": (["train", "--epochs", "ten"], "'ten' is not a valid integer"),
@@ -259,6 +260,17 @@ class TestHelp:
         assert main([*command, "--help"]) == 0
         out, err = capfd.readouterr()
         assert err == "" and f"\n  hvae {' '.join(command)}" in out
+
+    def test_info_tells_the_build(self, capfd):
+        assert main(["info", "--json"]) == 0
+        build = json.loads(capfd.readouterr().out)
+        assert build["versions"]["torch"] == torch.__version__
+        assert build["instruction_set"] in build["instruction_sets"]
+        assert list(build["devices"])[0] == "cpu"
+        assert main(["info"]) == 0
+        shown = capfd.readouterr().out
+        for value in (torch.__version__, build["instruction_set"], "CUDA kernels"):
+            assert value in shown
 
     def test_version(self, capfd):
         assert main(["--version"]) == 0

@@ -2,11 +2,11 @@
 // builds its quantities from.
 //
 // Two zones cover every order and argument. With r = sqrt(nu^2 + k^2), w = 1/r, T = (nu/r)^2:
-//   uniform  D = log sum_k U_k(nu/r)/nu^k = sum_k w^k D_k(T)  (DLMF 10.41.3; at nu = 0 it is
-//   Hankel's expansion, DLMF 10.40.1),
-//            G = k dD/dk and H = k dG/dk - G, both without their factor 1 - T = (k/r)^2;
+//   uniform  D = log sum_k U_k(nu/r)/nu^k = sum_k w^k D_k(T) (DLMF 10.41.3; at nu = 0 Hankel's
+//            expansion, DLMF 10.40.1), and G = k dD/dk and H = k dG/dk - G, both without their
+//            factor 1 - T = (k/r)^2;
 //   series   F = 0F1 (DLMF 10.25.2), F' = dF/dy with y = k^2/4, and P = A' F^2, all of whose terms
-//   are positive.
+//            are positive.
 // Either is offered for one order shared by many arguments (Order: univariate polynomials with
 // coefficients prepared once) and for an order of its own in every lane (FreeOrder).
 #pragma once
@@ -119,6 +119,7 @@ struct FreeOrder {
 
   HVAE_FN explicit FreeOrder(V order) : nu(order) {}
 
+  HVAE_FN V inverse() const { return R(1) / nu; }
   HVAE_FN V cut() const { return uniform_from(nu); }
   HVAE_FN V log_gamma() const { return log_gamma_1p(nu); }
   HVAE_FN V delta() const { return stirling_delta(nu); }
@@ -141,8 +142,8 @@ struct FreeOrder {
     for (int j = kSeriesTerms<R>; j >= 1; --j) sum = sum * (y / (R(j) * (nu + R(j + 1)))) + R(1);
     return sum / (nu + R(1));
   }
-  // P: first term 1/(2 (nu+1)), ratio of term j+1 to term j  2 y (2nu+2j+1) / ((j+1) (2nu+j+2)
-  // (nu+j+2)).
+  // P: the first term is 1/(2 (nu+1)), the ratio of term j+1 to term j
+  // 2 y (2nu+2j+1) / ((j+1) (2nu+j+2) (nu+j+2)).
   HVAE_FN V P(V y) const {
     V sum = splat<V>(1);
     for (int j = kSlopeTerms<R> - 1; j >= 0; --j) {
@@ -164,6 +165,7 @@ class Order {
   explicit Order(double order) : nu(R(order)), order_(order) {
     const double least_radius = larger(double(kUniformRadius<R>), order);
     radius_ = R(least_radius);
+    inverse_ = R(1 / order);
     cut_ = uniform_from(R(order));
     log_gamma_ = R(log_gamma_1p(order));
     delta_ = R(order >= 1 ? stirling_delta(order) : 0.0);
@@ -173,6 +175,7 @@ class Order {
 
   R nu;
 
+  HVAE_FN R inverse() const { return inverse_; }
   HVAE_FN R cut() const { return cut_; }
   HVAE_FN R log_gamma() const { return log_gamma_; }
   HVAE_FN R delta() const { return delta_; }
@@ -276,7 +279,7 @@ class Order {
   }
 
   double order_;
-  R radius_, cut_, log_gamma_, delta_, inverse_reach_;
+  R inverse_, radius_, cut_, log_gamma_, delta_, inverse_reach_;
   int uniform_degree_, series_degree_, slope_degree_;
   R d_[kUniformMost], g_[kUniformMost], h_[kUniformMost];
   R f_[kSeriesTerms<R>], f_slope_[kSeriesTerms<R>], p_[kSlopeTerms<R> + 1];

@@ -5,14 +5,15 @@
 // and, the integral over [0, pi] being zero, the same from theta to pi with the other sign, taken
 // beyond the angle with cos = A: so the integrand keeps one sign. With p = theta + delta nothing
 // cancels:
-//   exponent = -2 k sin(delta/2) sin(theta + delta/2) + (m-2) log1p(2 cos(theta + delta/2)
-//   sin(delta/2) / sin theta), cos p - A = (1 - A) - 2 sin^2(p/2).
+//   exponent  = -2 k sin(delta/2) sin(theta + delta/2)
+//               + (m-2) log1p(2 cos(theta + delta/2) sin(delta/2) / sin theta),
+//   cos p - A = (1 - A) - 2 sin^2(p/2).
 // Gauss-Legendre over the part in which the integrand is above e^-36 (float: e^-18) of its value at
 // theta, 24 (16) nodes.
 //
 // The choice of Davidson et al. (2018), biased: w differentiated through the accepted proposal eps
-// held fixed. From tan^2(theta/2) = b eps / (1 - eps) and b'/b = -2 / sqrt(4k^2 + d^2):  dtheta/dk
-// = -sin theta / sqrt(4k^2 + d^2), d = m - 1.
+// held fixed. From tan^2(theta/2) = b eps / (1 - eps) and b'/b = -2 / sqrt(4k^2 + d^2), d = m - 1,
+//   dtheta/dk = -sin theta / sqrt(4k^2 + d^2).
 #pragma once
 
 #include "coefficients.h"

@@ -72,12 +72,14 @@ HVAE_FN void finish_one_minus_A(V nu, Terms<V>& t) {
 }
 
 // With vd = r - nu, d = vd/nu, q = (k/r)^2:
-//   L   = vd - nu log1p(d/2) - log1p(d)/2 + D + delta       k - L likewise, with k - vd = nu (vd +
-//   k)/(r + k) A/k = 1/(r+nu) + (G - 1/2)/r^2                          A'  = nu/(r (r+nu)) + (1/2 -
-//   T + H)/r^2 KL  = nu log1p(d/2) + log1p(d)/2 - q/2 + q G - D - delta
+//   L     = vd - nu log1p(d/2) - log1p(d)/2 + D + delta
+//   k - L likewise, with k - vd = nu (vd + k)/(r + k)
+//   A/k   = 1/(r+nu) + (G - 1/2)/r^2
+//   A'    = nu/(r (r+nu)) + (1/2 - T + H)/r^2
+//   KL    = nu log1p(d/2) + log1p(d)/2 - q/2 + q G - D - delta
 // and for nu < 1, without a division by nu,
-//   nu log1p(d/2) + log1p(d)/2 - delta = nu log(r+nu) + log(r)/2 - nu + log(2 pi)/2 - nu log 2 -
-//   lgamma(nu+1).
+//   nu log1p(d/2) + log1p(d)/2 - delta
+//         = nu log(r+nu) + log(r)/2 - nu + log(2 pi)/2 - nu log 2 - lgamma(nu+1).
 template <unsigned kNeeds, class O, class V>
 HVAE_FN void uniform_zone(const O& order, V k, Terms<V>& t) {
   using R = Real<V>;
@@ -91,19 +93,20 @@ HVAE_FN void uniform_zone(const O& order, V k, Terms<V>& t) {
   V rs = square_root(ks * ks + ns * ns);
   V inverse = R(1) / rs;
   V w = inverse * scale;
-  V vd = ks * (ks / (rs + ns)) * unscale;
+  V inverse_sum = R(1) / (rs + ns);
+  V vd = ks * (ks * inverse_sum) * unscale;
   V q = (ks * inverse) * (ks * inverse);
   V T = (ns * inverse) * (ns * inverse);
   V G{}, D{};
   if constexpr (kNeeds & (kA | kKL | kOneMinusA)) G = order.G(w, T);
   if constexpr (kNeeds & (kL | kComplement | kKL | kLogI)) D = order.D(w, T);
   if constexpr (kNeeds & (kA | kOneMinusA | kSlope)) {
-    t.A_over_k = w * (inverse * scale * (G - R(0.5)) + rs / (rs + ns));
-    t.A = ks * inverse * (inverse * scale * (G - R(0.5)) + rs / (rs + ns));
+    t.A_over_k = w * (inverse * scale * (G - R(0.5)) + rs * inverse_sum);
+    t.A = ks * inverse * (inverse * scale * (G - R(0.5)) + rs * inverse_sum);
   }
   if constexpr (kNeeds & (kOneMinusA | kSlope)) {
     V H = order.H(w, T);
-    t.slope = w * (w * (R(0.5) - T + H) + ns / (rs + ns));
+    t.slope = w * (w * (R(0.5) - T + H) + ns * inverse_sum);
   }
   if constexpr (kNeeds & kOneMinusA) finish_one_minus_A(nu, t);
   if constexpr (kNeeds & (kL | kComplement | kKL)) {
@@ -114,14 +117,14 @@ HVAE_FN void uniform_zone(const O& order, V k, Terms<V>& t) {
       plain = nu * log_positive(r + nu) + R(0.5) * log_positive(r) - nu +
               (R(0.91893853320467274178L) - R(0.69314718055994530942L) * nu - order.log_gamma());
     if (any(!small)) {
-      V d = vd / nu;
+      V d = vd * order.inverse();
       smooth = nu * log1p(R(0.5) * d) + R(0.5) * log1p(d) - order.delta();
     }
     V logs = select(small, plain, smooth);
     if constexpr (kNeeds & kL) t.L = vd - logs + D;
     if constexpr (kNeeds & kComplement) {
       // k - vd = k - r + nu; for k > nu written with nu^2/(r+k).
-      V rest = ns * ((ks * (ks / (rs + ns)) + ks) / (rs + ks)) * unscale;
+      V rest = ns * ((ks * (ks * inverse_sum) + ks) / (rs + ks)) * unscale;
       t.complement = rest + logs - D;
     }
     if constexpr (kNeeds & kKL) t.KL = logs - R(0.5) * q + q * G - D;
@@ -134,8 +137,8 @@ HVAE_FN void uniform_zone(const O& order, V k, Terms<V>& t) {
   }
 }
 
-// L = log F, A/k = F'/(2F), A' = P/F^2; KL = k A - L up to k = 2 (nu+1) and -log(F e^-k) - k (1 -
-// A) above.
+// L = log F, A/k = F'/(2F), A' = P/F^2;
+// KL = k A - L up to k = 2 (nu+1) and -log(F e^-k) - k (1 - A) above.
 template <unsigned kNeeds, class O, class V>
 HVAE_FN void series_zone(const O& order, V k, Terms<V>& t) {
   using R = Real<V>;

@@ -2,8 +2,9 @@
 // nothing cancels.
 //
 // With d = m - 1, b = d / (2k + sqrt(4k^2 + d^2)) and a proposal eps ~ Beta(d/2, d/2):
-//   D = b eps + (1 - eps),  v = 1 - cos theta = 2 b eps / D,  tan(theta/2) = sqrt(b eps / (1 -
-//   eps)), accept unless  -2 k b c / ((1+b) D) + d log1p((1-b) c / (2D)) < log u.
+//   D = b eps + (1 - eps),  v = 1 - cos theta = 2 b eps / D,
+//   tan(theta/2) = sqrt(b eps / (1 - eps)),
+//   accept unless  -2 k b c / ((1+b) D) + d log1p((1-b) c / (2D)) < log u.
 // A proposal is made by Ulrich's (1984) formula for equal parameters from two uniforms, without
 // rejection, as a cosine
 //   c = sqrt(1 - U1^{2/(d-1)}) cos(2 pi U2) = 2 eps - 1,

@@ -46,8 +46,7 @@ unsigned blocks_for(int64_t threads) {
 __device__ int64_t thread_index() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ int64_t thread_count() { return int64_t(gridDim.x) * blockDim.x; }
 
-// ---- quantities of the concentration
-// ---------------------------------------------------------------------------------------
+// ---- quantities of the concentration ------------------------------------------------------------
 
 struct OrderTable {
   double nu[kShellsALaunch];
@@ -123,8 +122,7 @@ std::tuple<Tensor, Tensor> elements(const Tensor order, const Tensor k, int64_t 
   return {e.value, e.slope};
 }
 
-// ---- the draw
-// ----------------------------------------------------------------------------------------------------------------
+// ---- the draw -----------------------------------------------------------------------------------
 
 struct ShellTable {
   int32_t m[kShellsALaunch];
@@ -316,8 +314,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sample(const Tensor head, con
   return s.result();
 }
 
-// ---- the gradient of a draw
-// ----------------------------------------------------------------------------------------------------
+// ---- the gradient of a draw ---------------------------------------------------------------------
 
 template <int kTile, class T>
 __global__ void sample_backward_kernel(SampleBackwardArguments<T> a, ShellTable table,
@@ -391,8 +388,7 @@ std::tuple<Tensor, Tensor> sample_backward(const Tensor grad_z, const Tensor gra
   return {s.grad_head, s.grad_k};
 }
 
-// ---- Bernoulli pixels
-// ------------------------------------------------------------------------------------------------------------
+// ---- Bernoulli pixels ---------------------------------------------------------------------------
 
 template <class T>
 __device__ T pixel(const BernoulliArguments<T>& a, int64_t at) {
@@ -449,8 +445,7 @@ Tensor bernoulli_backward(const Tensor grad, const Tensor logits, const Tensor x
   return b.out;
 }
 
-// ---- numbers
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- numbers ------------------------------------------------------------------------------------
 
 template <class T>
 __global__ void numbers_kernel(NumbersArguments<T> a) {

@@ -46,8 +46,8 @@ HVAE_FN V infinity() {
   return splat<V>(std::numeric_limits<Real<V>>::infinity());
 }
 
-// x to the power 1, ..., by Horner, coefficients 1/(first), 1/(first + step), ...: the series of
-// atanh and atan.
+// z/3 + z^2/5 + ..., kTerms terms: atanh(s)/s - 1 at z = s^2; with alternating signs, -z/3 first,
+// atan(s)/s - 1.
 template <class V, int kTerms, bool kAlternating>
 HVAE_FN V odd_reciprocals(V z) {
   V sum = splat<V>(Real<V>(kAlternating && kTerms % 2 ? -1 : 1) / Real<V>(2 * kTerms + 1));

@@ -3,7 +3,7 @@
 Keys of the document:
 
     quick, device, threads, tier, date, seconds
-    machine     cpu, cores, system, and gpu (null on a CPU)
+    machine     cpu, cores, load (before the run), system, and gpu (null on a CPU)
     versions    hvae, python, torch, numpy, scipy
     sizes       for every section, the sizes of what it measures
     figures     a list; each figure has

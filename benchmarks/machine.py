@@ -10,10 +10,21 @@ import torch
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def machine(device: torch.device) -> dict[str, str | int | None]:
-    """`cpu`, `cores` (those that this process may use), `system`, and `gpu` (None on a CPU)."""
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {"cpu": _cpu(), "cores": _cores(), "system": platform.platform(terse=True), "gpu": gpu}
+def machine(device: torch.device) -> dict[str, str | int | float | None]:
+    """What it is, and how busy: to be asked before anything is timed.
+
+    Returns:
+        `cpu`, `cores` (those that this process may use), `load` (processes that ran or wanted to
+        in the last minute, this one among them; None where the system does not count), `system`,
+        and `gpu` (None on a CPU).
+    """
+    return {
+        "cpu": _cpu(),
+        "cores": _cores(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "system": platform.platform(terse=True),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+    }
 
 
 def versions() -> dict[str, str]:

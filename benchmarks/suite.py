@@ -29,6 +29,7 @@ def run(
     """
     began = time.perf_counter()
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    where = machine(settings.device)
     figures = []
     for section in SECTIONS:
         progress(section.NAME)
@@ -39,7 +40,7 @@ def run(
         "threads": settings.threads,
         "tier": torch.ops.hvae.tier(),
         "date": date,
-        "machine": machine(settings.device),
+        "machine": where,
         "versions": versions(),
         "sizes": {section.NAME: section.sizes(settings) for section in SECTIONS},
         "figures": [figure.document() for figure in figures],

@@ -1,6 +1,7 @@
 """Times of pieces of work that take turns, so that what else the machine does hits all alike."""
 
 import contextlib
+import functools
 import gc
 import statistics
 import time
@@ -81,20 +82,21 @@ def wall(work: Callable[[], object], calls: int) -> float:
     return time.perf_counter() - began
 
 
-def events(work: Callable[[], object], calls: int) -> float:
-    """Seconds between two CUDA events around the calls, on the current stream."""
+def events(device: torch.device, work: Callable[[], object], calls: int) -> float:
+    """Seconds between two CUDA events around the calls, on the device's current stream."""
+    stream = torch.cuda.current_stream(device)
     began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    began.record()
+    began.record(stream)
     for _ in range(calls):
         work()
-    ended.record()
+    ended.record(stream)
     ended.synchronize()
     return began.elapsed_time(ended) * 1e-3
 
 
 def clock_of(device: torch.device) -> Clock:
     """The clock for work on a device."""
-    return events if device.type == "cuda" else wall
+    return functools.partial(events, device) if device.type == "cuda" else wall
 
 
 def interleave(subjects: Sequence[Subject], plan: Plan) -> list[list[float]]:

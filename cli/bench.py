@@ -48,7 +48,7 @@ def _print(figures: Sequence[Figure], document: dict[str, Any]) -> None:
         console = Console(width=_WIDTH)
     machine, versions = document["machine"], document["versions"]
     console.print(
-        f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, load {machine['load']}, "
         f"{document['threads']} threads, {document['tier']}; "
         + ", ".join(f"{name} {version}" for name, version in versions.items()),
         highlight=False,

@@ -55,7 +55,7 @@ def test_a_quick_run_prints_tables_and_one_json_line_last():
     assert document["quick"] is True
     assert (document["device"], document["threads"]) == ("cpu", 1)
     assert document["tier"] == torch.ops.hvae.tier()
-    assert set(document["machine"]) == {"cpu", "cores", "system", "gpu"}
+    assert set(document["machine"]) == {"cpu", "cores", "load", "system", "gpu"}
     assert document["versions"]["torch"] == torch.__version__
     assert list(document["sizes"]) == SECTIONS
     assert 0 < document["seconds"] < 150

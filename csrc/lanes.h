@@ -97,6 +97,35 @@ struct Lanes<Doubles> {
   static constexpr int count = HVAE_VECTOR_BYTES / 8;
 };
 
+// Bytes widened to integers of a lane's width. (Of a generic conversion compilers make one move a lane.)
+HVAE_FN Ints32 widen(const uint8_t* p, Ints32) {
+#if defined(__x86_64__) && HVAE_VECTOR_BYTES == 64
+  return bits<Ints32>(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif defined(__x86_64__) && HVAE_VECTOR_BYTES == 32
+  return bits<Ints32>(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#else
+  Ints32 x;
+  for (int i = 0; i < HVAE_VECTOR_BYTES / 4; ++i) x[i] = p[i];
+  return x;
+#endif
+}
+HVAE_FN Words64 widen(const uint8_t* p, Words64) {
+#if defined(__x86_64__) && HVAE_VECTOR_BYTES == 64
+  return bits<Words64>(_mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#else
+  Words64 x;
+  for (int i = 0; i < HVAE_VECTOR_BYTES / 8; ++i) x[i] = p[i];
+  return x;
+#endif
+}
+
+HVAE_FN Floats from_bytes(const uint8_t* p, Floats) {
+  return __builtin_convertvector(widen(p, Ints32{}), Floats);
+}
+HVAE_FN Doubles from_bytes(const uint8_t* p, Doubles) {
+  return bits<Doubles>(widen(p, Words64{}) | uint64_t(0x4330000000000000u)) - 0x1p52;
+}
+
 HVAE_FN bool any(Ints32 x) {
   Ints64 halves = bits<Ints64>(x);
   int64_t found = 0;

@@ -15,6 +15,7 @@ Clock = Callable[[Callable[[], object], int], float]
 
 LEAST_ROUNDS = 3
 _WARM_CALLS = 2
+_LARGEST_BLOCK = 31 << 20
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def interleave(subjects: Sequence[Subject], plan: Plan) -> list[list[float]]:
 
     Every subject is warmed up first. The garbage collector does not run meanwhile.
     """
+    _settle_allocator()
     with _no_collection():
         calls = [_calls(subject, plan.turn) for subject in subjects]
         times: list[list[float]] = [[] for _ in subjects]
@@ -130,6 +132,16 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _settle_allocator() -> None:
+    """Brings malloc to the state that a program which works on larger tensors finds it in.
+
+    Until a block as large has been freed, the C library gives every larger one back to the system
+    and faults its pages in again at the next call (mallopt(3), M_MMAP_THRESHOLD: at most 32 MiB),
+    which takes as long as the work, and not in every run.
+    """
+    torch.empty(_LARGEST_BLOCK, dtype=torch.uint8)
 
 
 def _calls(subject: Subject, turn: float) -> int:

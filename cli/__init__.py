@@ -8,7 +8,7 @@ from importlib import metadata
 
 import click
 
-from hvae.errors import HvaeError
+from hvae.errors import HvaeError, Interrupted
 
 _DISK, _INTERRUPTED = 4, 130
 
@@ -39,8 +39,8 @@ def group() -> None:
     hvae train --dataset caltech --shells 10,10,10,11
     hvae bench --quick              how fast the kernels are here
 
-    Exit status: 0 done; 2 the input is refused; 3 training diverged; 4 the network, the disk or
-    the memory; 130 interrupted.
+    Exit status: 0 done; 2 the input is refused; 3 training diverged; 4 the network, the disk, the
+    memory, or a run that another process trains; 130 or 143 interrupted by SIGINT or SIGTERM.
     """
 
 
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "hvae"
         return _fail(f"{error.format_message()} See {command} --help", error.exit_code)
-    except HvaeError as error:
+    except (HvaeError, Interrupted) as error:
         return _fail(str(error), error.exit_status)
     except MemoryError:
         return _fail("memory: there is not enough of it", _DISK)

@@ -45,6 +45,12 @@ class Reporter(Observer, AbstractContextManager):
             self._line(f"downloading {name}")
         self._move(name, f"downloading {name}", done, total or done)
 
+    def resumed(self, epoch: int, epochs: int) -> None:
+        self._line(f"continuing after epoch {epoch} of {epochs}")
+
+    def complete(self, run: str) -> None:
+        self._line(f"{run} is complete: there is nothing left to train", always=True)
+
     def epoch(self, line: dict[str, Any], epochs: int) -> None:
         figures = _figures(line["validation"])
         self._move("epoch", "epoch", line["epoch"], epochs, figures)

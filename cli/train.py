@@ -6,11 +6,12 @@ import click
 
 from hvae import data, shells
 from hvae.config import KAPPA_GRADIENTS, PARAMETERIZATIONS, TrainConfig, parse_widths
-from hvae.training import train
+from hvae.training import CHECKPOINT_SECONDS, resume, train
 
 from . import _show as show
 
 _PROTOCOL = TrainConfig()
+_WITH_RESUME = {"run", "data_dir", "checkpoint_every", "as_json", "quiet"}
 
 
 def _setting(name: str, help: str, **more: Any) -> Any:
@@ -46,9 +47,32 @@ def _setting(name: str, help: str, **more: Any) -> Any:
     metavar="FOLDER",
 )
 @click.option("--out", metavar="FOLDER", help="The run's folder; a new one in ./runs if not given.")
+@click.option(
+    "--resume",
+    "run",
+    metavar="RUN",
+    help="Go on with a run that was cut short; its settings are its own.",
+)
+@click.option(
+    "--checkpoint-every",
+    default=CHECKPOINT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="The most work that a power cut may cost; 0: a checkpoint an epoch.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, the result.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
-def command(out: str | None, as_json: bool, quiet: bool, hidden: str, **settings: Any) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context,
+    out: str | None,
+    run: str | None,
+    checkpoint_every: float,
+    as_json: bool,
+    quiet: bool,
+    hidden: str,
+    **settings: Any,
+) -> None:
     """Train a model and leave a run folder.
 
     With no option it trains on the 8x8 digits that come with scikit-learn, by the protocol of the
@@ -59,10 +83,32 @@ def command(out: str | None, as_json: bool, quiet: bool, hidden: str, **settings
     hvae train --dataset caltech --shells 10,10,10,11 --seed 1
     hvae train --dataset caltech --shells e41 --out runs/gaussian
     hvae train --shells 3,3,e4 --epochs 20 --warmup 5 --json > result.json
+    hvae train --resume runs/gaussian
 
-    The folder holds config.json, metrics.jsonl, best.safetensors, last/ and result.json.
+    The folder holds config.json, metrics.jsonl, best.safetensors, checkpoints/ and result.json.
+    SIGINT (Ctrl-C) and SIGTERM stop at the next step and keep the last epoch; a second one stops at
+    once. A run that was cut short in any way ends with --resume where it would have ended, bit for
+    bit; one that is complete says so (exit status 0), and one that diverged says what to change
+    (exit status 3).
     """
-    config = TrainConfig(hidden=parse_widths(hidden), **settings)
-    with show.Reporter(quiet) as reporter:
-        result = train(config, out, observer=reporter)
+    if run is None:
+        config = TrainConfig(hidden=parse_widths(hidden), **settings)
+        with show.Reporter(quiet) as reporter:
+            result = train(config, out, checkpoint_every=checkpoint_every, observer=reporter)
+    else:
+        _refuse_settings(ctx)
+        more = {"data_dir": settings["data_dir"], "checkpoint_every": checkpoint_every}
+        with show.Reporter(quiet) as reporter:
+            result = resume(run, observer=reporter, **more)
     (show.document if as_json else show.trained)(result)
+
+
+def _refuse_settings(ctx: click.Context) -> None:
+    """--resume takes the settings of the run, and none beside them."""
+    given = (
+        f"--{name.replace('_', '-')}"
+        for name in sorted(set(ctx.params) - _WITH_RESUME)
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    )
+    for option in given:
+        raise click.UsageError(f"{option} is not allowed with --resume: the run has its own.", ctx)

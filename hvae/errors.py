@@ -8,7 +8,7 @@ class HvaeError(Exception):
 
 
 class Refused(HvaeError, ValueError):
-    """The input is wrong: the message says what is wrong and what is allowed. Nothing was written."""
+    """The input is wrong: the message says what is, and what is allowed. Nothing was written."""
 
     exit_status = 2
 
@@ -23,3 +23,17 @@ class EnvironmentProblem(HvaeError):
     """The network, the disk or the memory failed; the same command may work later."""
 
     exit_status = 4
+
+
+class Interrupted(BaseException):
+    """A signal ended the work; no `except Exception` takes it for a failure (KeyboardInterrupt).
+
+    Args:
+        number: of the signal; `exit_status` is 128 + number, as a shell has it.
+        message: what is kept and how to go on.
+    """
+
+    def __init__(self, number: int, message: str = "interrupted") -> None:
+        super().__init__(message)
+        self.number = number
+        self.exit_status = 128 + number

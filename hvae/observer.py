@@ -12,6 +12,12 @@ class Observer:
     def download(self, name: str, done: int, total: int | None) -> None:
         """`done` bytes of `total` (None: unknown) of a data file have arrived."""
 
+    def resumed(self, epoch: int, epochs: int) -> None:
+        """A run goes on after this epoch (0: from its beginning), of at most `epochs`."""
+
+    def complete(self, run: str) -> None:
+        """The run in this folder is complete: there is nothing to go on with."""
+
     def epoch(self, line: dict[str, Any], epochs: int) -> None:
         """An epoch of at most `epochs` has ended; `line` is that of metrics.jsonl."""
 

@@ -1,17 +1,16 @@
 """The folder of a run: what training leaves there, and how it is read back.
 
 config.json           every setting (`hvae.config.TrainConfig`)
-metrics.jsonl         a line an epoch
+metrics.jsonl         a line an epoch (`hvae.metrics`)
 best.safetensors      the weights of the best epoch
-last/                 weights.safetensors, optimizer.safetensors, state.json of one epoch's end
+checkpoints/          what training goes on from (`hvae.checkpoints`)
 result.json           how the run ended; `completed` is false for a run that diverged
 eval-SPLIT-SAMPLES-SEED.json
+.lock                 which process trains the run (`hvae.lock`)
 """
 
 import contextlib
-import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hvae import files, random
+from hvae import files, lock, random
+from hvae.checkpoints import Checkpoints
 from hvae.config import TrainConfig, available_device
 from hvae.errors import EnvironmentProblem, Refused
+from hvae.metrics import Metrics
 from hvae.model import VAE
 from hvae.shells import parse
 
@@ -32,7 +33,6 @@ HOME = Path("runs")
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 BEST = "best.safetensors"
-LAST = "last"
 RESULT = "result.json"
 
 
@@ -55,67 +55,83 @@ def refuse_taken(path: Path) -> None:
     """Refuse a folder that training would spoil.
 
     Raises:
-        Refused: `path` is a file, or a folder that holds anything.
-        EnvironmentProblem: it cannot be looked at.
+        Refused: `path` is a file, or a folder that holds anything but what a run leaves that was
+            killed before its config.json was there.
+        EnvironmentProblem: another process trains in it, or it cannot be looked at.
     """
     try:
-        if not path.exists() and not path.is_symlink():
-            return
-        taken = not path.is_dir() or any(path.iterdir())
+        if path.exists() or path.is_symlink():
+            lock.refuse_owned(path)
+            _refuse_content(path)
     except OSError as error:
         raise EnvironmentProblem(f"{path} cannot be read: {error.strerror or error}") from error
-    if taken:
-        what = "holds a run" if (path / CONFIG).exists() else "is not an empty folder"
-        raise Refused(f"--out: {path} {what}; allowed: a new or empty folder")
+
+
+def _refuse_content(path: Path) -> None:
+    if not path.is_dir() or any(not _is_bare(entry.name) for entry in path.iterdir()):
+        run = (path / CONFIG).exists()
+        what = "holds a run" if run else "is not an empty folder"
+        more = ", or --resume to go on with it" if run else ""
+        raise Refused(f"--out: {path} {what}; allowed: a new or empty folder{more}")
+
+
+def _is_bare(name: str) -> bool:
+    return name == lock.LOCK or (name.startswith(f".{CONFIG}.") and name.endswith(".tmp"))
 
 
 class RunFolder:
     """Writes the files of a run, each of them whole or not at all.
 
     Raises EnvironmentProblem wherever the disk fails.
+
+    Args:
+        path: the folder.
+        owned: the handle of its lock, for a process that trains.
+
+    Attributes:
+        metrics, checkpoints: writers and readers of these files.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, owned: int | None = None) -> None:
         self.path = path
+        self._owned = owned
+        self.metrics = Metrics(path / METRICS)
+        self.checkpoints = Checkpoints(path)
 
     @classmethod
-    def create(cls, path: Path, config: TrainConfig) -> "RunFolder":
-        """A new folder with its config.json and an empty metrics.jsonl."""
+    @contextlib.contextmanager
+    def create(cls, path: Path, config: TrainConfig) -> Iterator["RunFolder"]:
+        """A new folder with its config.json, owned by this process until the block ends."""
         refuse_taken(path)
-        with _writing(path):
+        with files.writing(path):
             path.mkdir(parents=True, exist_ok=True)
-        files.write_json(path / CONFIG, config.to_json())
-        files.write_bytes(path / METRICS, b"")
-        return cls(path)
+        with lock.owned(path) as handle:
+            _refuse_content(path)
+            folder = cls(path, handle)
+            folder.begin()
+            files.write_json(path / CONFIG, config.to_json())
+            yield folder
 
-    def append_metrics(self, line: Mapping[str, Any]) -> None:
-        """Add the line of an epoch to metrics.jsonl."""
-        with _writing(self.path / METRICS), open(self.path / METRICS, "ab") as file:
-            file.write((json.dumps(line, allow_nan=False) + "\n").encode())
+    @classmethod
+    @contextlib.contextmanager
+    def reopen(cls, path: Path) -> Iterator["RunFolder"]:
+        """The folder of a run that has begun, owned by this process until the block ends.
 
-    def save_best(self, weights: Mapping[str, Tensor]) -> None:
+        Nothing in it changes before `begin`.
+        """
+        with lock.owned(path) as handle:
+            yield cls(path, handle)
+
+    def begin(self) -> None:
+        """Sign the lock, and sweep up after a process that was killed."""
+        with files.writing(self.path / lock.LOCK):
+            lock.sign(self._owned)
+        files.remove_leftovers(self.path, CONFIG, BEST, RESULT)
+        files.remove_leftovers(self.checkpoints.folder, "epoch-*")
+
+    def save_best(self, weights: Mapping[str, Tensor], epoch: int) -> None:
         """Replace best.safetensors."""
-        files.write_tensors(self.path / BEST, weights)
-
-    def save_last(
-        self,
-        weights: Mapping[str, Tensor],
-        optimizer: Mapping[str, Tensor],
-        state: Mapping[str, Any],
-    ) -> None:
-        """Replace last/ as a whole; the one before stays until the new one is on the disk."""
-        last, new, before = (self.path / name for name in (LAST, f".{LAST}.new", f".{LAST}.before"))
-        with _writing(last):
-            shutil.rmtree(new, ignore_errors=True)
-            new.mkdir()
-        files.write_tensors(new / "weights.safetensors", weights)
-        files.write_tensors(new / "optimizer.safetensors", optimizer)
-        files.write_json(new / "state.json", state)
-        with _writing(last):
-            if last.exists():
-                os.replace(last, before)
-            os.replace(new, last)
-            shutil.rmtree(before, ignore_errors=True)
+        files.write_tensors(self.path / BEST, weights, {"epoch": epoch})
 
     def save_result(self, document: Mapping[str, Any]) -> None:
         """Write result.json, after which the run has ended."""
@@ -197,8 +213,6 @@ def load_run(path: str | os.PathLike, device: str = "cpu") -> Run:
         EnvironmentProblem: a file cannot be read.
     """
     folder = Path(path)
-    if not (folder / CONFIG).exists():
-        raise Refused(f"{folder} is not the folder of a run: it has no {CONFIG}")
     config = read_config(folder)
     place = available_device(device)
     weights = files.read_tensors(folder / BEST)
@@ -211,9 +225,11 @@ def read_config(folder: Path) -> TrainConfig:
     """The settings of a run.
 
     Raises:
-        Refused: config.json is missing or damaged, has an absent or unknown key, or a value that
-            is not allowed.
+        Refused: not the folder of a run; or config.json is damaged, has an absent or unknown key,
+            or a value that is not allowed.
     """
+    if not (folder / CONFIG).exists():
+        raise Refused(f"{folder} is not the folder of a run: it has no {CONFIG}")
     try:
         return TrainConfig.from_json(files.read_json(folder / CONFIG))
     except Refused as error:
@@ -263,11 +279,3 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, str]:
         name: f"{'x'.join(map(str, tensor.shape))} {tensor.dtype}".replace("torch.", "")
         for name, tensor in state.items()
     }
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentProblem(f"{path} cannot be written: {error.strerror or error}") from error

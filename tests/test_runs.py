@@ -1,6 +1,5 @@
 """hvae.runs: the folder of a run, written and read back."""
 
-import json
 import os
 import pickle
 import re
@@ -37,8 +36,8 @@ class TestNames:
         names = []
         for _ in range(3):
             path = runs.default_folder(TrainConfig())
-            RunFolder.create(path, TrainConfig())
-            names.append(path.name)
+            with RunFolder.create(path, TrainConfig()):
+                names.append(path.name)
         assert names == [f"digits-5,5,5,5-seed0-now{end}" for end in ("", "-2", "-3")]
 
 
@@ -60,30 +59,10 @@ class TestTaken:
 
     def test_below_a_file_nothing_can_be_made(self, tmp_path):
         (tmp_path / "file").write_text("")
-        with pytest.raises(EnvironmentProblem, match="cannot be"):
-            RunFolder.create(tmp_path / "file" / "run", TrainConfig())
-
-
-class TestLast:
-    def test_it_is_replaced_as_a_whole(self, tmp_path, monkeypatch):
-        folder = RunFolder(tmp_path)
-        tensors = {"a": torch.ones(3)}
-        folder.save_last(tensors, tensors, {"epoch": 1})
-        folder.save_last(tensors, tensors, {"epoch": 2})
-        assert [entry.name for entry in tmp_path.iterdir()] == ["last"]
-        assert files.read_json(tmp_path / "last" / "state.json") == {"epoch": 2}
-        original = files.write_json
-
-        def fail(path, document):
-            raise EnvironmentProblem("full")
-
-        monkeypatch.setattr(runs.files, "write_json", fail)
-        with pytest.raises(EnvironmentProblem):
-            folder.save_last(tensors, tensors, {"epoch": 3})
-        assert files.read_json(tmp_path / "last" / "state.json") == {"epoch": 2}
-        monkeypatch.setattr(runs.files, "write_json", original)
-        folder.save_last(tensors, tensors, {"epoch": 4})
-        assert files.read_json(tmp_path / "last" / "state.json") == {"epoch": 4}
+        path = tmp_path / "file" / "run"
+        failing = pytest.raises(EnvironmentProblem, match="cannot be")
+        with failing, RunFolder.create(path, TrainConfig()):
+            pass
 
 
 class TestLoad:
@@ -127,8 +106,8 @@ class TestLoad:
         "change", [{"shells": "3,e3"}, {"shells": "2,e3"}, {"hidden": [16, 13]}, {"hidden": [16]}]
     )
     def test_weights_of_another_shape_are_refused(self, run, change):
-        document = json.loads((run / "config.json").read_text())
-        (run / "config.json").write_text(json.dumps({**document, **change}))
+        document = files.read_json(run / "config.json")
+        files.write_json(run / "config.json", {**document, **change})
         with pytest.raises(
             Refused, match="is of another shape: .*; allowed: weights for "
         ) as error:
@@ -136,9 +115,9 @@ class TestLoad:
         assert "\n" not in str(error.value)
 
     def test_a_config_that_describes_a_giant_is_refused_before_it_is_built(self, run):
-        document = json.loads((run / "config.json").read_text())
+        document = files.read_json(run / "config.json")
         giant = {**document, "hidden": [65536] * 64}
-        (run / "config.json").write_text(json.dumps(giant))
+        files.write_json(run / "config.json", giant)
         with pytest.raises(Refused, match="is of another shape"):
             load_run(run)
 
@@ -165,9 +144,9 @@ class TestLoad:
             load_run(run)
 
     def test_an_absent_key_is_named(self, run):
-        document = json.loads((run / "config.json").read_text())
+        document = files.read_json(run / "config.json")
         del document["warmup"]
-        (run / "config.json").write_text(json.dumps(document))
+        files.write_json(run / "config.json", document)
         with pytest.raises(Refused, match=r"config\.json: config: absent: warmup"):
             load_run(run)
 

@@ -10,7 +10,8 @@ from few import config, digits
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hvae import data, evaluation, files, random, runs, training
-from hvae.errors import Diverged, EnvironmentProblem, Refused
+from hvae.checkpoints import Checkpoints, State
+from hvae.errors import Diverged, EnvironmentProblem, Interrupted, Refused
 from hvae.model import VAE
 from hvae.observer import Observer
 from hvae.shells import parse
@@ -203,6 +204,12 @@ def lines(path):
     return [json.loads(line) for line in (path / runs.METRICS).read_text().splitlines()]
 
 
+def newest(path):
+    """The tensors and the state of a run's newest checkpoint."""
+    packed, document = files.read_packed(Checkpoints(path).paths()[0])
+    return packed, State.from_json(document)
+
+
 def without_seconds(path):
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines(path)]
 
@@ -212,7 +219,8 @@ class TestTrain:
         result = train(config(), tmp_path / "run")
         folder = tmp_path / "run"
         assert {entry.name for entry in folder.iterdir()} == {
-            "config.json", "metrics.jsonl", "best.safetensors", "last", "result.json"
+            "config.json", "metrics.jsonl", "best.safetensors", "checkpoints", "result.json",
+            ".lock",
         }  # fmt: skip
         assert runs.read_config(folder) == config()
         assert [line["epoch"] for line in lines(folder)] == [1, 2, 3]
@@ -242,8 +250,10 @@ class TestTrain:
         a, b, c = (tmp_path / name for name in "abc")
         assert without_seconds(a) == without_seconds(b)
         assert without_seconds(a) != without_seconds(c)
-        for name in ("best.safetensors", "last/weights.safetensors", "last/optimizer.safetensors"):
-            assert (a / name).read_bytes() == (b / name).read_bytes()
+        assert (a / runs.BEST).read_bytes() == (b / runs.BEST).read_bytes()
+        (one, first), (other, second) = (newest(a), newest(b))
+        assert first.epoch == second.epoch == 3
+        assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
     def test_torchs_global_generator_does_not_matter_and_is_not_used(self, tmp_path):
         torch.manual_seed(0)
@@ -261,16 +271,15 @@ class TestTrain:
 
     def test_last_weights_are_those_of_the_last_epoch(self, tmp_path):
         train(config(), tmp_path / "run")
-        last = tmp_path / "run" / "last"
-        assert files.read_json(last / "state.json")["epoch"] == 3
+        packed, state = newest(tmp_path / "run")
+        assert (state.epoch, state.steps) == (3, 9)
         one = trainer()
         for epoch, weight in ((1, 0.5), (2, 1.0), (3, 1.0)):
             one.epoch(digits().train, epoch, weight)
-        weights = files.read_tensors(last / "weights.safetensors")
-        assert all(torch.equal(weights[k], v) for k, v in one.model.state_dict().items())
-        optimizer = files.read_tensors(last / "optimizer.safetensors")
-        assert all(torch.equal(optimizer[k], v) for k, v in one.optimizer_state().items())
-        assert len(weights) == len(one.parameters) and len(optimizer) == 3 * len(weights)
+        weights, optimizer = one.model.state_dict(), one.optimizer_state()
+        assert all(torch.equal(packed[f"weights/{k}"], v) for k, v in weights.items())
+        assert all(torch.equal(packed[f"optimizer/{k}"], v) for k, v in optimizer.items())
+        assert len(packed) == 5 * len(one.parameters)
 
     def test_a_run_shorter_than_the_warm_up_records_its_last_epoch(self, tmp_path):
         result = train(config(epochs=2, warmup=100), tmp_path / "run")
@@ -358,10 +367,10 @@ class TestDivergence:
         """A run whose weights are poisoned after two epochs: its third meets a NaN in shell 2."""
         original = Trainer.epoch
 
-        def poisoned(self, images, epoch, weight):
+        def poisoned(self, images, epoch, weight, between):
             if epoch == 3:
                 self.model.head.bias.data[4] = math.nan
-            return original(self, images, epoch, weight)
+            return original(self, images, epoch, weight, between)
 
         monkeypatch.setattr(Trainer, "epoch", poisoned)
         with pytest.raises(Diverged) as error:
@@ -373,13 +382,12 @@ class TestDivergence:
         assert message == (
             "training diverged in epoch 3, step 6, shell 2 of 2 (e2): "
             "the loss or a gradient is not finite; "
-            f"the weights of epoch 2 are kept in {folder / 'last'}"
+            f"the last good checkpoint is {folder / 'checkpoints' / 'epoch-000002.safetensors'}"
         )
 
     def test_the_last_good_weights_are_kept(self, diverged):
-        assert files.read_json(diverged[0] / "last" / "state.json")["epoch"] == 2
-        weights = files.read_tensors(diverged[0] / "last" / "weights.safetensors")
-        assert all(tensor.isfinite().all() for tensor in weights.values())
+        packed, state = newest(diverged[0])
+        assert state.epoch == 2 and all(tensor.isfinite().all() for tensor in packed.values())
 
     def test_the_best_epoch_before_can_be_evaluated(self, diverged):
         result = files.read_json(diverged[0] / runs.RESULT)
@@ -393,16 +401,18 @@ class TestDivergence:
         assert len(lines(diverged[0])) == result["epochs"] == 2
 
     def test_in_the_first_epoch_the_initial_weights_are_kept(self, tmp_path):
-        with pytest.raises(Diverged, match="epoch 1, .* the weights of epoch 0 are kept"):
+        with pytest.raises(Diverged, match="epoch 1, .* checkpoint is .*epoch-000000"):
             train(config(lr=1e25), tmp_path / "run")
-        kept = files.read_tensors(tmp_path / "run" / "last" / "weights.safetensors")
+        packed, state = newest(tmp_path / "run")
+        assert (state.epoch, state.best_epoch) == (0, 0)
         initial = VAE.like(config(), 64)
         initial.initialize(0)
-        assert all(torch.equal(kept[name], tensor) for name, tensor in initial.state_dict().items())
+        weights = initial.state_dict()
+        assert all(torch.equal(packed[f"weights/{name}"], weights[name]) for name in weights)
 
     def test_a_validation_that_is_not_finite_ends_the_run(self, tmp_path):
         """One step of the largest rate: its own loss was finite, that of its weights is not."""
-        with pytest.raises(Diverged, match="the validation ELBO is not finite; .* epoch 0"):
+        with pytest.raises(Diverged, match="the validation ELBO is not finite; .*epoch-000000"):
             train(config(lr=1e25, batch_size=200), tmp_path / "run")
 
 
@@ -430,24 +440,51 @@ class TestTrouble:
                 if line["epoch"] == 2:
                     raise KeyboardInterrupt
 
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted, match="epoch-000002.* to go on: hvae train --resume "):
             train(config(), tmp_path / "run", observer=Interrupt())
         folder = tmp_path / "run"
-        assert files.read_json(folder / "last" / "state.json")["epoch"] == 2
+        assert newest(folder)[1].epoch == 2
         assert not (folder / runs.RESULT).exists()
         assert (folder / runs.BEST).exists()
 
-    def test_checkpoints_are_written_now_and_then(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    @pytest.mark.parametrize(("every", "epochs"), [(0, [1, 2, 3]), (3600, [3])])
+    def test_checkpoints_are_written_now_and_then(self, tmp_path, monkeypatch, every, epochs):
         saved = []
-        original = runs.RunFolder.save_last
+        original = Checkpoints.write
         monkeypatch.setattr(
-            runs.RunFolder,
-            "save_last",
-            lambda self, *parts: (saved.append(parts[2]["epoch"]), original(self, *parts)),
+            Checkpoints,
+            "write",
+            lambda self, state, *rest: (saved.append(state.epoch), original(self, state, *rest)),
         )
-        train(config(), tmp_path / "run")
-        assert saved == [1, 2, 3, 3]
+        train(config(), tmp_path / "run", checkpoint_every=every)
+        assert saved == epochs
+
+    def test_work_between_checkpoints_is_foreseen(self, tmp_path, monkeypatch):
+        """Epochs of 4 s and checkpoints at most 10 s apart: after the second, the fourth, ..."""
+        now = [0.0]
+        monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+        original = training._Session.run_epoch
+
+        def slow(self, between):
+            now[0] += 4
+            return {**original(self, between), "seconds": 4.0}
+
+        monkeypatch.setattr(training._Session, "run_epoch", slow)
+        saved = []
+        write = Checkpoints.write
+        monkeypatch.setattr(
+            Checkpoints,
+            "write",
+            lambda self, state, *rest: (saved.append(state.epoch), write(self, state, *rest)),
+        )
+        train(config(epochs=5), tmp_path / "run", checkpoint_every=10)
+        assert saved == [2, 4, 5]
+
+    @pytest.mark.parametrize("every", [-1, math.nan, math.inf, "3", True])
+    def test_intervals_that_are_refused(self, tmp_path, every):
+        with pytest.raises(Refused, match="--checkpoint-every: .* allowed: seconds from 0"):
+            train(config(), tmp_path / "run", checkpoint_every=every)
+        assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
         "error", [MemoryError(), RuntimeError("... can't allocate memory ...")]

@@ -1,0 +1,203 @@
+"""Checkpoints: all that a run needs to go on from the end of an epoch, in one file.
+
+checkpoints/epoch-000012.safetensors holds the tensors "weights/NAME", "best/NAME" and
+"optimizer/NAME", and the `State` as its JSON document. The random streams and the order of the data
+are functions of the seed, the epoch and the step, so that they need no more than these numbers.
+The two newest are kept; one is dropped only when the next has been read back from the disk.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hvae import files
+from hvae.errors import EnvironmentProblem, Refused
+from hvae.metrics import Mark
+
+FOLDER = "checkpoints"
+KEPT = 2
+
+Tensors = Mapping[str, Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint says beside its tensors.
+
+    Attributes:
+        config: the settings, as in config.json.
+        data_checksum: of the data set.
+        epoch: that ended; steps: updates since the beginning.
+        best_epoch: 0 until there is one; best_validation: its figures, or None.
+        metrics: where metrics.jsonl ended.
+        seconds: of work so far.
+        warnings: that the result must carry.
+        versions: of the process that wrote it.
+
+    Raises:
+        Refused: a value is not of its kind.
+    """
+
+    config: dict[str, Any]
+    data_checksum: str
+    epoch: int
+    steps: int
+    best_epoch: int
+    best_validation: dict[str, Any] | None
+    metrics: Mark
+    seconds: float
+    warnings: list[str]
+    versions: dict[str, str]
+
+    def __post_init__(self) -> None:
+        for name, accepts in _RULES.items():
+            if not accepts(getattr(self, name)):
+                raise Refused(f"its {name} is not one")
+        object.__setattr__(self, "metrics", Mark(*self.metrics))
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "State":
+        """Raises Refused for an absent or unknown key, or a value that is not of its kind."""
+        if set(document) != {field.name for field in fields(cls)}:
+            raise Refused("it is not the state of a run")
+        return cls(**document)
+
+
+class Checkpoints:
+    """The checkpoints of a run, newest first.
+
+    Args:
+        run: the run's folder.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.folder = run / FOLDER
+
+    def paths(self) -> list[Path]:
+        """Those that are there, by the epoch in their names, newest first."""
+        found = {path: _epoch(path) for path in self.folder.glob("epoch-*.safetensors")}
+        named = [path for path, epoch in found.items() if epoch is not None]
+        return sorted(named, key=lambda path: found[path], reverse=True)
+
+    def path(self, epoch: int) -> Path:
+        """Where that of an epoch is."""
+        return self.folder / f"epoch-{epoch:06d}.safetensors"
+
+    def write(self, state: State, tensors: Tensors) -> Path:
+        """Put a checkpoint on the disk, read it back, and drop all but it and the one before.
+
+        Raises:
+            EnvironmentProblem: the disk fails, or what it gives back is not what it was given; the
+                checkpoints before are still there.
+        """
+        path = self.path(state.epoch)
+        packed = {
+            f"{group}/{name}": t for group, part in tensors.items() for name, t in part.items()
+        }
+        with files.writing(self.folder):
+            self.folder.mkdir(exist_ok=True)
+        files.write_tensors(path, packed, asdict(state))
+        self._read_back(path)
+        older = [other for other in self.paths() if _epoch(other) < state.epoch]
+        for other in set(self.paths()) - {path, *older[: KEPT - 1]}:
+            with files.writing(other):
+                other.unlink(missing_ok=True)
+        return path
+
+    def read(self, path: Path, like: Tensors) -> tuple[State, Tensors]:
+        """A checkpoint, its tensors in the groups, names, shapes and dtypes of `like`.
+
+        Raises:
+            Refused: it is damaged, or does not fit; the message names it.
+        """
+        packed, document = files.read_packed(path)
+        try:
+            state = State.from_json(document)
+        except Refused as error:
+            raise Refused(f"{path} is damaged: {error}") from error
+        expected = {
+            f"{group}/{name}": t for group, part in like.items() for name, t in part.items()
+        }
+        if set(packed) != set(expected):
+            raise Refused(f"{path} is of another network: its tensors have other names")
+        for name, tensor in packed.items():
+            if (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
+                raise Refused(f"{path} is of another network: {name} has another shape or dtype")
+            if not torch.isfinite(tensor).all():
+                raise Refused(f"{path} is damaged: {name} is not finite")
+        groups = {
+            name: {key: packed[f"{name}/{key}"] for key in part} for name, part in like.items()
+        }
+        return state, groups
+
+    def _read_back(self, path: Path) -> None:
+        with files.writing(path):
+            files.forget_cached(path)
+        try:
+            files.read_packed(path)
+        except Refused as error:
+            path.unlink(missing_ok=True)
+            raise EnvironmentProblem(f"the disk gives back other bytes: {error}") from error
+
+
+def _flat(tensors: Tensors) -> dict[str, Tensor]:
+    return {f"{name}/{key}": t for name, part in tensors.items() for key, t in part.items()}
+
+
+def _epoch(path: Path) -> int | None:
+    match = re.fullmatch(r"epoch-(\d{6,9})\.safetensors", path.name, re.ASCII)
+    return int(match[1]) if match else None
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
+
+
+def _is_mark(value: object) -> bool:
+    parts = list(value) if isinstance(value, list | tuple) else []
+    return len(parts) == 2 and _is_count(parts[0]) and isinstance(parts[1], str)
+
+
+def _is_figures(value: object) -> bool:
+    """What `hvae.evaluation.summary` gives, or None."""
+    if value is None:
+        return True
+    means, lists = ("elbo", "re", "kl"), ("kl_per_shell", "kappa")
+    if not isinstance(value, dict) or set(value) != {*means, *lists}:
+        return False
+    numbers = [value[name] for name in means]
+    for name in lists:
+        numbers += value[name] if isinstance(value[name], list) else [None]
+    return all(map(_is_number, numbers))
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _is_versions(value: object) -> bool:
+    return isinstance(value, dict) and _is_texts([*value.keys(), *value.values()])
+
+
+_RULES: dict[str, Callable[[object], bool]] = {
+    "config": lambda value: isinstance(value, dict),
+    "data_checksum": lambda value: isinstance(value, str),
+    "epoch": _is_count,
+    "steps": _is_count,
+    "best_epoch": _is_count,
+    "best_validation": _is_figures,
+    "metrics": _is_mark,
+    "seconds": lambda value: _is_number(value) and value >= 0,
+    "warnings": _is_texts,
+    "versions": _is_versions,
+}

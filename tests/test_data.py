@@ -1,8 +1,7 @@
 """hvae.data: files in each format, the search for them, downloads, splits and binarization.
 
 The files are small ones in the authors' formats, written here. `TestRealFiles` looks at the real
-ones, in $HVAE_DATA_DIR or in shared/data beside the checkout; where neither has a set, the tests of
-that set are not collected.
+ones, in $HVAE_DATA_DIR; where it has no such set, the tests of that set are not collected.
 """
 
 import gzip
@@ -717,13 +716,7 @@ def test_an_epoch_of_a_binary_set_is_its_train_split():
 # The real files
 
 
-def real_folder():
-    """$HVAE_DATA_DIR, else shared/data beside the checkout."""
-    named = os.environ.get("HVAE_DATA_DIR")
-    return Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-REAL_FOLDER = real_folder()
+REAL_FOLDER = Path(os.environ.get("HVAE_DATA_DIR") or os.devnull)
 
 
 def is_real(name):

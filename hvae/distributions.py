@@ -595,7 +595,8 @@ def _fit(samples: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     weights = weights.double() / weights.double().sum(0)
     resultant = (weights * z).sum(0)
     length = resultant.norm(dim=-1, keepdim=True)
-    loc = torch.where(length > 0, resultant / length, torch.eye(m, device=z.device)[0].double())
+    first = (torch.arange(m, device=z.device) == 0).double()  # e_1, where no direction leads
+    loc = torch.where(length > 0, resultant / length, first)
     complement = (weights * (z - loc).square()).sum(0).sum(-1) / 2
     # Points within the rounding of their dtype of each other are one point.
     if (complement < m * torch.finfo(samples.dtype).eps ** 2 / 8).any():

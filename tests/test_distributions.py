@@ -8,6 +8,8 @@ import doctest
 import itertools
 import json
 import math
+import pathlib
+import textwrap
 
 import exact
 import mpmath
@@ -410,25 +412,40 @@ def everything(raw, kappa, value):
     return draws.sum() + densities.sum() + mixed.sum() + divergences.sum() + moments.sum()
 
 
-def test_compile_fullgraph(dtype):
-    """One graph for changing batches, the same key from torch's generator, the same gradients.
+def test_compile_fullgraph():
+    """One graph, the same key from torch's generator, the same gradients.
 
     torch.compile turns the validation of torch's own distributions off, here before the first one.
     """
     torch._dynamo.reset()
     torch.distributions.Distribution.set_default_validate_args(False)
-    compiled = torch.compile(everything, fullgraph=True, backend="aot_eager", dynamic=True)
-    for rows in (4, 6):
-        raw = torch.randn(rows, 3, dtype=dtype, requires_grad=True)
-        kappa = (torch.rand(rows, dtype=dtype) * 9).requires_grad_()
-        value = torch.randn(rows, 3, dtype=dtype)
-        results = []
-        for function in (everything, compiled):
+    raw = torch.randn(4, 3, dtype=DOUBLE, requires_grad=True)
+    kappa = (torch.rand(4, dtype=DOUBLE) * 9).requires_grad_()
+    value = torch.randn(4, 3, dtype=DOUBLE)
+    compiled = torch.compile(everything, fullgraph=True, backend="aot_eager")
+    results = []
+    for function in (everything, compiled):
+        torch.manual_seed(7)
+        loss = function(raw, kappa, value)
+        results.append((loss, *torch.autograd.grad(loss, (raw, kappa))))
+    for eager, graph in zip(*results, strict=True):
+        torch.testing.assert_close(graph, eager)
+
+
+def test_compile_for_changing_batches():
+    torch._dynamo.reset()
+    torch.distributions.Distribution.set_default_validate_args(False)
+
+    def step(loc, kappa):
+        return VonMisesFisher(loc, kappa).rsample((2,))
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager", dynamic=True)
+    for rows in (3, 5):
+        loc, draws = directions(rows, 4), []
+        for function in (step, compiled):
             torch.manual_seed(7)
-            loss = function(raw, kappa, value)
-            results.append((loss, *torch.autograd.grad(loss, (raw, kappa))))
-        for eager, graph in zip(*results, strict=True):
-            torch.testing.assert_close(graph, eager)
+            draws.append(function(loc, torch.ones(rows, dtype=DOUBLE)))
+        torch.testing.assert_close(*draws)
 
 
 def test_compiled_code_validates_nothing():
@@ -742,8 +759,15 @@ def test_tolerance_of_unit_vectors(dtype):
 
 
 def test_examples():
-    """Of the docstrings."""
-    assert doctest.testmod(distributions).failed == 0
+    """Of the docstrings, and the one of docs/distributions.md."""
+    with torch.device("cpu"):
+        assert doctest.testmod(distributions).failed == 0
+        text = (pathlib.Path(__file__).parents[1] / "docs" / "distributions.md").read_text()
+        _, start, rest = text.partition("    import torch\n")
+        example, _, _ = rest.partition("\n\nA concentration of 0")
+        names = {}
+        exec(textwrap.dedent(start + example), names)
+        assert names["z"].shape == (10, 64, 11) and names["kappa"].grad.isfinite().all()
 
 
 def test_accuracy_report():
@@ -759,7 +783,8 @@ def test_accuracy_report():
 def test_failures_report(monkeypatch, capsys):
     """python -m hvae.benchmarks.failures: the numbers of docs/distributions.md, hvae's side."""
     monkeypatch.setattr(failures, "DRAWS", 2000)
-    failures.main()
+    with torch.device("cpu"):
+        failures.main()
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     for row in document["gradient_in_kappa"]:
         assert abs(row["hvae"] - 1) < 5 * row["standard error"]

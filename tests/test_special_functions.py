@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hvae import special
+from hvae import ops, special
 
 FUNCTIONS = [special.log_iv, special.log_ive, special.iv_ratio, special.log_hyp0f1]
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -206,18 +206,29 @@ def test_vmap(function):
     assert torch.autograd.gradcheck(lambda x: function(v, x), x, check_batched_grad=True)
 
 
-@pytest.mark.parametrize("order", [0.25, 2.5])
-def test_compile_fullgraph(function, order):
+@pytest.mark.parametrize("quantity", ["log_iv", "log_ive", "L", "A", "one_minus_A"])
+def test_opcheck(quantity, dtype):
+    """The op with an order an element: schema, autograd, fake tensors, dynamic shapes; the op with
+    one order a column is in tests/test_ops.py.
+    """
+    for shape in ((7,), (3, 2), (0,)):
+        order = torch.rand(shape, dtype=dtype) * 9
+        for x in (torch.rand(shape, dtype=dtype) * 30, torch.rand(*shape, 2, dtype=dtype)[..., 0]):
+            arguments = (order, x.detach().requires_grad_(), ops.QUANTITIES.index(quantity))
+            torch.library.opcheck(torch.ops.hvae.elements.default, arguments)
+
+
+@pytest.mark.parametrize("order", [0.25, torch.tensor([0.25, 2.5], dtype=torch.float64)])
+def test_compile_fullgraph(function, order, device):
     """Values and gradients in one graph, for changing shapes."""
     torch._dynamo.reset()
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager", dynamic=True)
+    order = order.to(device) if isinstance(order, torch.Tensor) else order
     for rows in (3, 7):
-        orders = torch.full((rows, 1), order, dtype=torch.float64)
-        for number in (order, orders):
-            x = (torch.rand(rows, 2, dtype=torch.float64) * 30).requires_grad_()
-            results = [f(number, x) for f in (function, compiled)]
-            torch.testing.assert_close(*results)
-            torch.testing.assert_close(*[torch.autograd.grad(y.sum(), x)[0] for y in results])
+        x = (torch.rand(rows, 2, dtype=torch.float64) * 30).requires_grad_()
+        results = [f(order, x) for f in (function, compiled)]
+        torch.testing.assert_close(*results)
+        torch.testing.assert_close(*[torch.autograd.grad(y.sum(), x)[0] for y in results])
 
 
 def test_reduced_precision_is_computed_in_float32(function):
@@ -290,4 +301,5 @@ def test_refusals(function, order, x, error, words):
 
 def test_examples():
     """Of the docstrings."""
-    assert doctest.testmod(special).failed == 0
+    with torch.device("cpu"):
+        assert doctest.testmod(special).failed == 0

@@ -97,7 +97,8 @@ struct Lanes<Doubles> {
   static constexpr int count = HVAE_VECTOR_BYTES / 8;
 };
 
-// Bytes widened to integers of a lane's width. (Of a generic conversion compilers make one move a lane.)
+// Bytes widened to integers of a lane's width. (Of a generic conversion compilers make one move a
+// lane.)
 HVAE_FN Ints32 widen(const uint8_t* p, Ints32) {
 #if defined(__x86_64__) && HVAE_VECTOR_BYTES == 64
   return bits<Ints32>(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));

@@ -55,6 +55,9 @@ struct WordBlock {
   W w[4];
 };
 
+// Blocks that a shell has in the third word of the counter.
+constexpr uint32_t kBlocksPerShell = 1u << 16;
+
 // Where a stream stands: what the int64 tensor [4] (key, step, row, sample) of every random op
 // holds.
 struct Stream {

@@ -21,8 +21,6 @@ inline namespace HVAE_TIER {
 // Blocks of a shell's part of the counter: proposals from 0, normals of the tangent from
 // kTangentBlock.
 constexpr uint32_t kTangentBlock = 1u << 15;
-constexpr uint32_t kBlocksPerShell = 1u << 16;
-constexpr int kLargestShell = 1 << 15;
 
 template <class V>
 struct Proposal {

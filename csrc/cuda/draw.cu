@@ -1,128 +1,22 @@
-// The GPU side of every op, over the same headers as the CPU: one launch forward and one backward
-// for all shells of all rows.
+// The draw and its gradient on the GPU: one launch forward and one backward for all shells of all
+// rows.
 //
 // A draw of a shell belongs to a tile of lanes. The lanes share the coordinates, block by block of
 // the random stream, so that a lane meets the same coordinates in every pass; and each lane tries
 // one of Wood's proposals, the first accepted of which is the draw that a loop over proposals would
-// have made. The stream (key, step, row, sample) is read from device memory, so a CUDA graph can
-// advance it.
+// have made.
 #include <cooperative_groups.h>
 #include <cooperative_groups/reduce.h>
-#include <cuda_runtime.h>
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-#include <torch/csrc/stable/accelerator.h>
-
-#include <algorithm>
 
 #include "../implicit.h"
-#include "../tensors.h"
 #include "../vmf.h"
 #include "../wood.h"
+#include "device.h"
 
 namespace hvae {
 namespace {
 
 namespace cg = cooperative_groups;
-
-constexpr int kThreads = 256;
-// Shells or columns whose tables travel with one launch, within the 4 KiB of a kernel's parameters.
-constexpr int kShellsALaunch = 256;
-
-cudaStream_t current_stream(const Tensor& t) {
-  void* stream = nullptr;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(t.get_device_index(), &stream));
-  return static_cast<cudaStream_t>(stream);
-}
-
-void check_launch(const char* op) {
-  const cudaError_t error = cudaGetLastError();
-  STD_TORCH_CHECK(error == cudaSuccess, op, ": ", cudaGetErrorString(error));
-}
-
-unsigned blocks_for(int64_t threads) {
-  return unsigned(std::min<int64_t>((threads + kThreads - 1) / kThreads, int64_t(1) << 30));
-}
-
-__device__ int64_t thread_index() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
-__device__ int64_t thread_count() { return int64_t(gridDim.x) * blockDim.x; }
-
-// ---- quantities of the concentration ------------------------------------------------------------
-
-struct OrderTable {
-  double nu[kShellsALaunch];
-};
-
-template <Quantity kQuantity, class T>
-__global__ void columns_kernel(ColumnsArguments<T> a, OrderTable orders, int64_t first,
-                               int64_t count) {
-  for (int64_t i = thread_index(); i < a.rows * count; i += thread_count()) {
-    const int64_t at = i / count * a.columns + first + i % count;
-    const auto result = evaluate<kQuantity>(FreeOrder<T>(T(orders.nu[i % count])), a.k[at]);
-    a.value[at] = result.value;
-    a.slope[at] = result.slope;
-  }
-}
-
-template <Quantity kQuantity, class T>
-__global__ void elements_kernel(ElementsArguments<T> a) {
-  for (int64_t i = thread_index(); i < a.count; i += thread_count()) {
-    const T nu = a.order[i];
-    const bool inside = nu >= T(0) && nu < infinity<T>();
-    const auto result = evaluate<kQuantity>(FreeOrder<T>(inside ? nu : T(0)), a.k[i]);
-    a.value[i] = inside ? result.value : not_a_number<T>();
-    a.slope[i] = inside ? result.slope : not_a_number<T>();
-  }
-}
-
-template <int kQuantity = 0, class Work>
-void with_quantity(int64_t quantity, const Work& work) {
-  if constexpr (kQuantity < int(Quantity::kCount)) {
-    if (quantity == kQuantity) {
-      work.template operator()<static_cast<Quantity>(kQuantity)>();
-    } else {
-      with_quantity<kQuantity + 1>(quantity, work);
-    }
-  } else {
-    STD_TORCH_CHECK(false, "hvae: no quantity has number ", quantity);
-  }
-}
-
-std::tuple<Tensor, Tensor> columns(const Tensor k, std::vector<double> orders, int64_t quantity) {
-  const torch::stable::accelerator::DeviceGuard guard(k.get_device_index());
-  Columns c(k, std::move(orders), quantity);
-  with_type(k, [&]<class T>(T) {
-    const auto a = c.arguments<T>();
-    if (a.rows == 0) return;
-    for (int64_t first = 0; first < a.columns; first += kShellsALaunch) {
-      const int64_t count = std::min<int64_t>(kShellsALaunch, a.columns - first);
-      OrderTable table{};
-      std::copy_n(c.orders.data() + first, count, table.nu);
-      with_quantity(quantity, [&]<Quantity kQuantity>() {
-        columns_kernel<kQuantity, T>
-            <<<blocks_for(a.rows * count), kThreads, 0, current_stream(k)>>>(a, table, first,
-                                                                             count);
-      });
-    }
-    check_launch("hvae::columns");
-  });
-  return {c.value, c.slope};
-}
-
-std::tuple<Tensor, Tensor> elements(const Tensor order, const Tensor k, int64_t quantity) {
-  const torch::stable::accelerator::DeviceGuard guard(k.get_device_index());
-  Elements e(order, k, quantity);
-  with_type(k, [&]<class T>(T) {
-    const auto a = e.arguments<T>();
-    if (a.count == 0) return;
-    with_quantity(quantity, [&]<Quantity kQuantity>() {
-      elements_kernel<kQuantity, T><<<blocks_for(a.count), kThreads, 0, current_stream(k)>>>(a);
-    });
-    check_launch("hvae::elements");
-  });
-  return {e.value, e.slope};
-}
-
-// ---- the draw -----------------------------------------------------------------------------------
 
 struct ShellTable {
   int32_t m[kShellsALaunch];
@@ -181,12 +75,6 @@ struct MeanDirection {
   // 1 / |head|, 0 for a zero head.
   __device__ T inverse_norm() const { return scale / length; }
 };
-
-template <class T>
-__device__ WordBlock<Word<T>> block_at(const Stream& stream, uint32_t row, uint32_t sample,
-                                       uint32_t place) {
-  return philox<Word<T>>(row, sample, place, stream.step, stream.key_low, stream.key_high);
-}
 
 template <class T, class Tile>
 __device__ Angle<T> draw_angle(const Tile& tile, const Stream& stream, uint32_t base, uint32_t row,
@@ -314,8 +202,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sample(const Tensor head, con
   return s.result();
 }
 
-// ---- the gradient of a draw ---------------------------------------------------------------------
-
 template <int kTile, class T>
 __global__ void sample_backward_kernel(SampleBackwardArguments<T> a, ShellTable table,
                                        int first_shell, int count, T* tangents) {
@@ -388,108 +274,10 @@ std::tuple<Tensor, Tensor> sample_backward(const Tensor grad_z, const Tensor gra
   return {s.grad_head, s.grad_k};
 }
 
-// ---- Bernoulli pixels ---------------------------------------------------------------------------
-
-template <class T>
-__device__ T pixel(const BernoulliArguments<T>& a, int64_t at) {
-  return a.x ? a.x[at] : T(a.x_byte[at]);
-}
-
-template <class T>
-__global__ void bernoulli_kernel(BernoulliArguments<T> a) {
-  const auto warp = cg::tiled_partition<32>(cg::this_thread_block());
-  for (int64_t row = thread_index() / 32; row < a.rows; row += thread_count() / 32) {
-    const int64_t image = row % a.images * a.pixels;
-    T sum = 0;
-    for (int64_t j = warp.thread_rank(); j < a.pixels; j += 32) {
-      const T l = a.logits[row * a.pixels + j];
-      sum += (pixel(a, image + j) * l - larger(l, T(0))) - log1p_of_fraction(exp_of_minus(l));
-    }
-    sum = sum_over(warp, sum);
-    if (warp.thread_rank() == 0) a.out[row] = sum;
-  }
-}
-
-template <class T>
-__global__ void bernoulli_backward_kernel(BernoulliArguments<T> a) {
-  for (int64_t i = thread_index(); i < a.rows * a.pixels; i += thread_count()) {
-    const int64_t row = i / a.pixels;
-    const T l = a.logits[i], e = exp_of_minus(l);
-    a.out[i] = a.grad[row] * (pixel(a, row % a.images * a.pixels + i % a.pixels) -
-                              (l >= T(0) ? T(1) : e) / (e + T(1)));
-  }
-}
-
-Tensor bernoulli(const Tensor logits, const Tensor x) {
-  const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
-  Bernoulli b("hvae::bernoulli", nullptr, logits, x);
-  with_type(logits, [&]<class T>(T) {
-    const auto a = b.arguments<T>();
-    if (a.rows == 0) return;
-    bernoulli_kernel<T><<<blocks_for(a.rows * 32), kThreads, 0, current_stream(logits)>>>(a);
-    check_launch("hvae::bernoulli");
-  });
-  return b.out;
-}
-
-Tensor bernoulli_backward(const Tensor grad, const Tensor logits, const Tensor x) {
-  const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
-  Bernoulli b("hvae::bernoulli_backward", &grad, logits, x);
-  with_type(logits, [&]<class T>(T) {
-    const auto a = b.arguments<T>();
-    if (a.rows * a.pixels == 0) return;
-    bernoulli_backward_kernel<T>
-        <<<blocks_for(a.rows * a.pixels), kThreads, 0, current_stream(logits)>>>(a);
-    check_launch("hvae::bernoulli_backward");
-  });
-  return b.out;
-}
-
-// ---- numbers ------------------------------------------------------------------------------------
-
-template <class T>
-__global__ void numbers_kernel(NumbersArguments<T> a) {
-  constexpr int each = 4 / kWordsEach<T>;
-  const Stream stream(a.rng);
-  const int64_t blocks = (a.each + each - 1) / each;
-  for (int64_t i = thread_index(); i < a.samples * a.rows * blocks; i += thread_count()) {
-    const int64_t block = i % blocks, row = i / blocks % a.rows, sample = i / blocks / a.rows;
-    const auto words =
-        block_at<T>(stream, stream.row + uint32_t(row), stream.sample + uint32_t(sample),
-                    uint32_t(a.shell * kBlocksPerShell + block));
-    T x[4];
-    if (a.normal) {
-      normals<T>(words, x);
-    } else {
-      for (int j = 0; j < each; ++j) x[j] = open_uniform<T>(integer<T>(words, j));
-    }
-    T* out = a.out + (sample * a.rows + row) * a.each + block * each;
-    for (int j = 0; j < each && block * each + j < a.each; ++j) out[j] = x[j];
-  }
-}
-
-Tensor numbers(const Tensor rng, int64_t samples, int64_t rows, int64_t each, int64_t shell,
-               bool normal, ScalarType dtype) {
-  const torch::stable::accelerator::DeviceGuard guard(rng.get_device_index());
-  Numbers n(rng, samples, rows, each, shell, normal, dtype);
-  with_type(n.out, [&]<class T>(T) {
-    const auto a = n.arguments<T>();
-    if (n.out.numel() == 0) return;
-    numbers_kernel<T><<<blocks_for(n.out.numel()), kThreads, 0, current_stream(rng)>>>(a);
-    check_launch("hvae::numbers");
-  });
-  return n.out;
-}
-
 }  // namespace
 }  // namespace hvae
 
 STABLE_TORCH_LIBRARY_IMPL(hvae, CUDA, m) {
-  m.impl("columns", TORCH_BOX(&hvae::columns));
-  m.impl("elements", TORCH_BOX(&hvae::elements));
   m.impl("sample", TORCH_BOX(&hvae::sample));
   m.impl("sample_backward", TORCH_BOX(&hvae::sample_backward));
-  m.impl("bernoulli", TORCH_BOX(&hvae::bernoulli));
-  m.impl("bernoulli_backward", TORCH_BOX(&hvae::bernoulli_backward));
-  m.impl("numbers", TORCH_BOX(&hvae::numbers));
 }

@@ -101,9 +101,12 @@ def clock_of(device: torch.device) -> Clock:
 
 
 def interleave(subjects: Sequence[Subject], plan: Plan) -> list[list[float]]:
-    """Seconds a call, [subject][round]: in every round each subject has one turn, in order.
+    """Seconds a call, [subject][round]: in every round each subject has one turn.
 
-    Every subject is warmed up first. The garbage collector does not run meanwhile.
+    Every other round runs backwards, or the time slices of another process, which are as long as a
+    turn, may hit one subject in every round and the next one in none: the median of such ratios
+    was seen to move by 9 % from run to run, of these by 0.2 %. Every subject is warmed up first.
+    The garbage collector does not run meanwhile.
     """
     _settle_allocator()
     with _no_collection():
@@ -113,7 +116,8 @@ def interleave(subjects: Sequence[Subject], plan: Plan) -> list[list[float]]:
         for done in range(max(plan.rounds, LEAST_ROUNDS)):
             if done >= LEAST_ROUNDS and time.perf_counter() >= end:
                 break
-            for subject, count, seconds in zip(subjects, calls, times, strict=True):
+            turns = zip(subjects, calls, times, strict=True)
+            for subject, count, seconds in reversed(list(turns)) if done % 2 else turns:
                 seconds.append(subject.clock(subject.work, count) / count)
     return times
 

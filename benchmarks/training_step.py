@@ -22,7 +22,7 @@ GAUSSIAN = "e41"
 COST = {"10,10,10,11": 1.15, ",".join(["2"] * 40): 1.35}
 BATCH, BATCHES = 100, 10
 SECONDS, SLOW_SECONDS = 15.0, 10.0
-TURN = 0.01  # several steps, so that a network finds its weights where it left them
+TURN = 0.02  # several steps, so that a network finds its weights where it left them
 
 
 def sizes(settings: Settings) -> dict[str, Any]:

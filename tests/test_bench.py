@@ -124,7 +124,8 @@ def test_subjects_take_turns_and_calls_fill_a_turn():
     assert slow == pytest.approx([0.02] * 5, rel=1e-12)
     assert quick == pytest.approx([0.004] * 5, rel=1e-12)
     # 0.01 / 0.02 is below one call; 0.01 / 0.004 rounds to 2.
-    assert order[-10:] == [("slow", 1), ("quick", 2)] * 5
+    forward = [("slow", 1), ("quick", 2)]
+    assert order[-10:] == [*forward, *forward[::-1]] * 2 + forward
     warm = order[:-10]
     assert warm and all(calls == 1 for _, calls in warm)
 

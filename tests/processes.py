@@ -1,0 +1,110 @@
+"""The command line in processes of their own, and what a run has left behind."""
+
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+
+from hvae import files, runs
+from hvae.checkpoints import Checkpoints
+
+# Forked from a process that has imported all of it: a tenth of a second each, and not two.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(
+    ["hvae.cli.train", "hvae.cli.eval", "sklearn.datasets", "torch._dynamo"]
+)
+
+
+_NUMBERS = itertools.count()
+
+
+class Command:
+    """`hvae ARGUMENTS` as a process that has been started in the folder `cwd`.
+
+    With `die`, the name of a function of `os` and a number, SIGKILL ends it in place of that call.
+    """
+
+    def __init__(self, *arguments, cwd, die=None):
+        number = next(_NUMBERS)
+        self.paths = [cwd / f"{number}.{stream}" for stream in ("stdout", "stderr")]
+        self.process = _FORKS.Process(
+            target=_run, args=([str(argument) for argument in arguments], cwd, self.paths, die)
+        )
+        self.process.start()
+
+    def wait(self, seconds=60):
+        """The exit status, negative for a signal that killed it; None if it still runs."""
+        self.process.join(seconds)
+        return self.process.exitcode
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
+
+    @property
+    def stdout(self):
+        return self.paths[0].read_text()
+
+    @property
+    def stderr(self):
+        return self.paths[1].read_text() if self.paths[1].exists() else ""
+
+
+def _run(arguments, cwd, paths, die):
+    from hvae.cli import main
+
+    os.chdir(cwd)
+    for handle, path in enumerate(paths, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), handle)
+    sys.stdout, sys.stderr = (open(handle, "w", closefd=False) for handle in (1, 2))  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if die is not None:
+        _die_at(*die)
+    status = main(arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _die_at(name, number):
+    original, calls = getattr(os, name), itertools.count(1)
+
+    def call(*arguments, **options):
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **options)
+
+    setattr(os, name, call)
+
+
+def until(true, seconds=60):
+    """Wait until `true()`."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.002)
+
+
+def timeless(document):
+    """A document without its times and what depends on them."""
+    gone = ("seconds", "finished", "metrics")
+    return {key: value for key, value in document.items() if key not in gone}
+
+
+def outcome(run):
+    """Everything that a run has left, as bytes by name, times apart."""
+    checkpoint = Checkpoints(run).paths()[0]
+    tensors, state = files.read_packed(checkpoint)
+    metrics = (run / runs.METRICS).read_text().splitlines()
+    documents = {
+        "metrics": [timeless(json.loads(line)) for line in metrics],
+        "result": timeless(files.read_json(run / runs.RESULT)),
+        "checkpoint": [checkpoint.name, timeless(state)],
+    }
+    return {
+        **{name: json.dumps(document).encode() for name, document in documents.items()},
+        **{name: tensor.numpy().tobytes() for name, tensor in tensors.items()},
+        **{name: (run / name).read_bytes() for name in (runs.CONFIG, runs.BEST)},
+    }

@@ -22,6 +22,7 @@ from hvae.benchmarks.timing import (
     wall,
 )
 from hvae.benchmarks.usual import ScaledBessel, UsualProduct, VonMisesFisher
+from hvae.cli import main
 
 from hvae import reference
 from hvae.latent import Product
@@ -35,12 +36,9 @@ KEYS |= {"ratio", "target", "met"}
 SPREAD = ["median", "q1", "q3", "min", "max", "rounds"]
 
 
-def bench(*options):
-    return subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=150)
-
-
 def test_a_quick_run_prints_tables_and_one_json_line_last():
-    ran = bench("--quick", "--threads", "1")
+    options = ["--quick", "--threads", "1"]
+    ran = subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=150)
     assert ran.returncode == 0, ran.stderr
     *table, last = ran.stdout.splitlines()
     assert [line.split(" ", 1)[1] for line in ran.stderr.splitlines()] == SECTIONS
@@ -91,11 +89,11 @@ def test_a_quick_run_prints_tables_and_one_json_line_last():
         (["--device", "cuda:99"], "--device"),
     ],
 )
-def test_what_is_not_there_is_refused_in_one_line(options, option):
-    ran = bench(*options)
-    assert ran.returncode == 2
-    assert ran.stdout == ""
-    assert ran.stderr.count("\n") == 1 and option in ran.stderr and "allowed" in ran.stderr
+def test_what_is_not_there_is_refused_in_one_line(options, option, capsys):
+    assert main(["bench", *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1 and option in err and "allowed" in err
 
 
 # ---- timers --------------------------------------------------------------------------------------

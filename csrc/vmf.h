@@ -53,7 +53,7 @@ constexpr unsigned needs(Quantity q) {
     case Quantity::kDivergenceSlope:
       return kA | kSlope;
     case Quantity::kLogBessel:
-      return kLogI | kA;
+      return kLogI | kL | kA;
     default:
       return kLogI | kOneMinusA;
   }
@@ -229,7 +229,9 @@ HVAE_FN ValueAndSlope<V> pick(V nu, V k, const Terms<V>& t) {
       return {select(finite, k * t.slope, splat<V>(0)), select(finite, second, splat<V>(0))};
     }
     case Quantity::kLogBessel:
-      return {t.log_scaled_I + k, t.A + select(nu == R(0), splat<V>(0), nu / k)};
+      // log I_0 = L keeps the digits that k takes from its scaled form; at infinity both are k.
+      return {select(nu == R(0) || k == infinity<V>(), t.L, t.log_scaled_I + k),
+              t.A + select(nu == R(0), splat<V>(0), nu / k)};
     default:
       return {t.log_scaled_I, select(nu == R(0), splat<V>(0), nu / k) - t.one_minus_A};
   }

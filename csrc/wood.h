@@ -94,6 +94,8 @@ HVAE_FN Angle<V> angle_on_sphere(V k, Word<V> n) {
   V v = select(p < R(0.5), -log1p(-p), -log(u + rest * exp(R(-2) * safe))) / safe;
   V far =
       select(v <= R(1), R(2) - v, log1p(u * expm1(smaller(R(2) * safe, splat<V>(R(80))))) / safe);
+  // Of the two, the smaller is computed and the larger is what it leaves of 2, so that they fit.
+  v = select(v <= R(1), v, R(2) - far);
   v = select(flat, R(2) * rest, v);
   far = select(flat, R(2) * u, far);
   V y = square_root(v), x = square_root(far);

@@ -265,7 +265,7 @@ def _second_derivative(evaluate, quantity: int, order: Tensor, k: Tensor) -> Ten
     quantity q. That of log I and of log(e^-k I) is A' - nu/k^2.
     """
     if quantity in (_LOG_IV, _LOG_IVE):
-        return evaluate(_A)[1] - order / k**2
+        return evaluate(_A)[1] - torch.where(order == 0, 0, order / k**2)
     if quantity not in _DERIVATIVE:
         raise RuntimeError(f"{QUANTITIES[quantity]} of hvae has no derivative beyond the first")
     derivative, sign = _DERIVATIVE[quantity]
@@ -383,25 +383,24 @@ def _(info, in_dims, order, k, quantity):
 
 @torch.library.register_vmap("hvae::sample")
 def _(info, in_dims, head, kappa, dims, rng, samples, gradient):
-    """The batch joins the rows, so every element of it draws numbers of its own."""
-    if in_dims[3] is not None:
-        raise ValueError(
-            "rng of hvae.ops.sample can not be batched: give one stream, "
-            "whose rows count through the batch"
-        )
+    """With one stream the batch joins the rows, so every element of it draws numbers of its own;
+    with a stream each, a launch each.
+    """
     head = _front(head, in_dims[0], info.batch_size)
     kappa = _front(kappa, in_dims[1], info.batch_size)
+    if in_dims[3] is not None:
+        streams = rng.movedim(in_dims[3], 0).unbind()
+        each = [
+            _C.sample(h, k, dims, stream, samples, gradient)
+            for h, k, stream in zip(head.unbind(), kappa.unbind(), streams, strict=True)
+        ]
+        return tuple(torch.stack(parts) for parts in zip(*each, strict=True)), (0,) * 5
     batch, rows = head.shape[:2]
     outputs = _C.sample(head.flatten(0, 1), kappa.flatten(0, 1), dims, rng, samples, gradient)
     z, v, theta, kl, slope = outputs
     draws = tuple(x.unflatten(1, (batch, rows)) for x in (z, v, theta))
-    return (*draws, kl.unflatten(0, (batch, rows)), slope.unflatten(0, (batch, rows))), (
-        1,
-        1,
-        1,
-        0,
-        0,
-    )
+    by_row = tuple(x.unflatten(0, (batch, rows)) for x in (kl, slope))
+    return (*draws, *by_row), (1, 1, 1, 0, 0)
 
 
 @torch.library.register_vmap("hvae::sample_backward")

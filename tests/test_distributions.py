@@ -474,9 +474,10 @@ def test_vmap():
     def draw(loc, kappa):
         return VonMisesFisher(loc, kappa).rsample((7,))
 
-    z = torch.vmap(draw, randomness="same")(points, kappa + 1e6)
-    assert z.shape == (4, 7, 3) and z.flatten().unique().numel() == z.numel()
-    assert ((z * points[:, None]).sum(-1) > 0.99).all()
+    for randomness in ("same", "different"):
+        z = torch.vmap(draw, randomness=randomness)(points, kappa + 1e6)
+        assert z.shape == (4, 7, 3) and z.flatten().unique().numel() == z.numel()
+        assert ((z * points[:, None]).sum(-1) > 0.99).all()
 
 
 def test_half_parameters_are_computed_in_float32():

@@ -1,10 +1,15 @@
 """A few real digits, for tests that train and evaluate."""
 
 import functools
+import io
 from dataclasses import replace
+
+import numpy as np
+import scipy.io
 
 from hvae.config import TrainConfig
 from hvae.data import load as _load  # bound here: tests replace hvae.data.load
+from hvae.data import sources
 
 
 @functools.lru_cache
@@ -23,3 +28,23 @@ def config(**settings):
     """Settings for a run of a few epochs with a small network."""
     small = {"shells": "3,e2", "epochs": 3, "warmup": 2, "hidden": (16, 12), "batch_size": 50}
     return TrainConfig(**{**small, **settings})
+
+
+CALTECH_FILE = "caltech101_silhouettes_28_split1.mat"
+
+
+def few_silhouettes(monkeypatch, **change):
+    """Make "caltech" a set of a few random images; the content of its file.
+
+    change: other arrays for train, validation or test.
+    """
+    rows, random = {"train": 20, "validation": 7, "test": 6}, np.random.default_rng(3)
+    source = sources.SOURCES["caltech"]
+    parts = {name: replace(source.parts[name], rows=count) for name, count in rows.items()}
+    monkeypatch.setitem(sources.SOURCES, "caltech", replace(source, parts=parts))
+    arrays = {name: random.integers(0, 2, (count, 784), "u1") for name, count in rows.items()}
+    arrays |= change
+    keys = {"train": "train_data", "validation": "val_data", "test": "test_data"}
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, {keys[name]: array for name, array in arrays.items()})
+    return buffer.getvalue()

@@ -24,14 +24,16 @@ _NUMBERS = itertools.count()
 class Command:
     """`hvae ARGUMENTS` as a process that has been started in the folder `cwd`.
 
-    With `die`, the name of a function of `os` and a number, SIGKILL ends it in place of that call.
+    It has the environment of the caller. What it says goes to files in `said`, else in `cwd`. With
+    `die`, the name of a function of `os` and a number, SIGKILL ends it in place of that call.
     """
 
-    def __init__(self, *arguments, cwd, die=None):
+    def __init__(self, *arguments, cwd, said=None, die=None):
         number = next(_NUMBERS)
-        self.paths = [cwd / f"{number}.{stream}" for stream in ("stdout", "stderr")]
+        self.paths = [(said or cwd) / f"{number}.{stream}" for stream in ("stdout", "stderr")]
         self.process = _FORKS.Process(
-            target=_run, args=([str(argument) for argument in arguments], cwd, self.paths, die)
+            target=_run,
+            args=([str(word) for word in arguments], cwd, self.paths, dict(os.environ), die),
         )
         self.process.start()
 
@@ -52,9 +54,11 @@ class Command:
         return self.paths[1].read_text() if self.paths[1].exists() else ""
 
 
-def _run(arguments, cwd, paths, die):
+def _run(arguments, cwd, paths, environment, die):
     from hvae.cli import main
 
+    os.environ.clear()
+    os.environ.update(environment)
     os.chdir(cwd)
     for handle, path in enumerate(paths, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), handle)

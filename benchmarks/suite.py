@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from . import bandwidth, draws, evaluation, special_functions, training_step
+from . import bandwidth, checkpoints, draws, evaluation, special_functions, training_step
 from .figures import Figure
 from .machine import machine, versions
 from .settings import Settings
 
-SECTIONS = (special_functions, draws, training_step, evaluation, bandwidth)
+SECTIONS = (special_functions, draws, training_step, evaluation, bandwidth, checkpoints)
 
 
 def run(

@@ -31,6 +31,7 @@ from hvae.shells import parse
 COMMAND = [sys.executable, "-c", "import sys; from hvae.cli import main; sys.exit(main())", "bench"]
 
 SECTIONS = ["special functions", "draws", "training step", "evaluation", "bandwidth"]
+SECTIONS += ["checkpoints"]
 KEYS = {"section", "case", "subject", "unit", "time", "baseline", "baseline_time", "measure"}
 KEYS |= {"ratio", "target", "met"}
 SPREAD = ["median", "q1", "q3", "min", "max", "rounds"]
@@ -73,7 +74,7 @@ def test_a_quick_run_prints_tables_and_one_json_line_last():
     # The targets of the kernels, the draws, the two steps and the evaluation.
     bounds = [figure for figure in figures if figure["target"]]
     assert [figure["section"] for figure in bounds] == (
-        [SECTIONS[0]] * 8 + [SECTIONS[1]] * 3 + [SECTIONS[2]] * 2 + [SECTIONS[3]]
+        [SECTIONS[0]] * 8 + [SECTIONS[1]] * 3 + [SECTIONS[2]] * 2 + [SECTIONS[3], SECTIONS[5]]
     )
     targets = document["targets"]
     assert targets["count"] == len(bounds) == len(targets["met"]) + len(targets["missed"])

@@ -1,6 +1,7 @@
 """Variational auto-encoders whose latent space is a product of hyperspheres.
 
     hvae.train(hvae.TrainConfig(...))    train a model into a run folder
+    hvae.resume(folder)                  go on with a run that was cut short, to the same bits
     hvae.evaluate_run(folder)            its importance-weighted log-likelihood
     hvae.load_run(folder)                the trained model: encode, decode, draw from the prior
     hvae.distributions, hvae.special     von Mises-Fisher distributions and Bessel functions
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "TrainConfig": "hvae.config",
     "train": "hvae.training",
+    "resume": "hvae.training",
     "evaluate_run": "hvae.evaluation",
     "load_run": "hvae.runs",
 }

@@ -155,30 +155,30 @@ def _epoch(path: Path) -> int | None:
     return int(match[1]) if match else None
 
 
-def _is_count(value: object) -> bool:
+def is_count(value: object) -> bool:
+    """Whether a value from a JSON document is a number of things."""
     return type(value) is int and 0 <= value < 2**63
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value from a JSON document is a finite number."""
     return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
 
 
 def _is_mark(value: object) -> bool:
     parts = list(value) if isinstance(value, list | tuple) else []
-    return len(parts) == 2 and _is_count(parts[0]) and isinstance(parts[1], str)
+    return len(parts) == 2 and is_count(parts[0]) and isinstance(parts[1], str)
 
 
-def _is_figures(value: object) -> bool:
-    """What `hvae.evaluation.summary` gives, or None."""
-    if value is None:
-        return True
+def is_figures(value: object) -> bool:
+    """Whether a value from a JSON document is what `hvae.evaluation.summary` gives."""
     means, lists = ("elbo", "re", "kl"), ("kl_per_shell", "kappa")
     if not isinstance(value, dict) or set(value) != {*means, *lists}:
         return False
     numbers = [value[name] for name in means]
     for name in lists:
         numbers += value[name] if isinstance(value[name], list) else [None]
-    return all(map(_is_number, numbers))
+    return all(map(is_number, numbers))
 
 
 def _is_texts(value: object) -> bool:
@@ -192,12 +192,12 @@ def _is_versions(value: object) -> bool:
 _RULES: dict[str, Callable[[object], bool]] = {
     "config": lambda value: isinstance(value, dict),
     "data_checksum": lambda value: isinstance(value, str),
-    "epoch": _is_count,
-    "steps": _is_count,
-    "best_epoch": _is_count,
-    "best_validation": _is_figures,
+    "epoch": is_count,
+    "steps": is_count,
+    "best_epoch": is_count,
+    "best_validation": lambda value: value is None or is_figures(value),
     "metrics": _is_mark,
-    "seconds": lambda value: _is_number(value) and value >= 0,
+    "seconds": lambda value: is_number(value) and value >= 0,
     "warnings": _is_texts,
     "versions": _is_versions,
 }

@@ -12,7 +12,7 @@ eval-SPLIT-SAMPLES-SEED.json
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from hvae import files, lock, random
-from hvae.checkpoints import Checkpoints
+from hvae.checkpoints import Checkpoints, is_count, is_figures, is_number
 from hvae.config import TrainConfig, available_device
 from hvae.errors import EnvironmentProblem, Refused
 from hvae.metrics import Metrics
@@ -218,7 +218,7 @@ def load_run(path: str | os.PathLike, device: str = "cpu") -> Run:
     weights = files.read_tensors(folder / BEST)
     model = _model(config, weights, folder / BEST).to(place)
     ended = (folder / RESULT).exists()
-    return Run(folder, config, model.eval(), files.read_json(folder / RESULT) if ended else None)
+    return Run(folder, config, model.eval(), read_result(folder) if ended else None)
 
 
 def read_config(folder: Path) -> TrainConfig:
@@ -236,6 +236,33 @@ def read_config(folder: Path) -> TrainConfig:
         raise Refused(f"{folder / CONFIG}: {error}") from error
 
 
+def read_result(folder: Path) -> dict[str, Any]:
+    """How a run ended.
+
+    Raises:
+        Refused: result.json is missing or damaged, or lacks what it must say.
+    """
+    document = files.read_json(folder / RESULT)
+    rules = _COMPLETED if document.get("completed") is True else _DIVERGED
+    if not all(accepts(document.get(name)) for name, accepts in rules.items()):
+        raise Refused(f"{folder / RESULT} is damaged: it is not the result of a run")
+    return document
+
+
+_COMPLETED: dict[str, Callable[[object], bool]] = {
+    "best_epoch": is_count,
+    "epochs": is_count,
+    "validation": is_figures,
+    "seconds": is_number,
+    "data_checksum": lambda value: isinstance(value, str),
+}
+_DIVERGED: dict[str, Callable[[object], bool]] = {
+    "completed": lambda value: value is False,
+    "diverged": lambda value: isinstance(value, dict),
+    "data_checksum": lambda value: isinstance(value, str),
+}
+
+
 def newest_completed(home: Path = HOME) -> Path:
     """The run under `home` that completed last, by the time in its result.json.
 
@@ -245,7 +272,7 @@ def newest_completed(home: Path = HOME) -> Path:
     ended = {}
     for path in home.glob(f"*/{RESULT}"):
         try:
-            result = files.read_json(path)
+            result = read_result(path.parent)
         except Refused:
             continue
         if result.get("completed") is True:

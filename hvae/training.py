@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hvae import build, data, evaluation, files, lock, ops, random, runs
+from hvae import build, data, evaluation, lock, ops, random, runs
 from hvae.checkpoints import State, Tensors
 from hvae.config import TrainConfig, available_device, refused_option, use_threads
 from hvae.errors import Diverged, EnvironmentProblem, Interrupted, Refused
@@ -586,14 +586,14 @@ def _ended(path: Path, config: TrainConfig, observer: Observer) -> dict[str, Any
     if not (path / runs.RESULT).exists():
         return None
     try:
-        result = files.read_json(path / runs.RESULT)
+        result = runs.read_result(path)
     except Refused as error:
         observer.warning(f"{error}; it is written anew")
         return None
     if result.get("completed") is True:
         observer.complete(str(path))
         return {"run": str(path), **result}
-    where = ", ".join(f"{key} {value}" for key, value in (result.get("diverged") or {}).items())
+    where = ", ".join(f"{key} {value}" for key, value in result["diverged"].items())
     raise Diverged(
         f"{path} diverged in {where}, and would again: the same settings give the same numbers; "
         f"change one of them (a smaller --lr than {config.lr:g}, a longer --warmup than "

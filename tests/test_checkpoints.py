@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 
+import exact
 import pytest
 import torch
 from few import config, digits
@@ -11,7 +12,7 @@ from processes import outcome
 
 from hvae import checkpoints, data, files, runs, training
 from hvae.checkpoints import Checkpoints, State
-from hvae.errors import EnvironmentProblem, Refused
+from hvae.errors import EnvironmentProblem, Interrupted, Refused
 from hvae.metrics import START, Metrics
 from hvae.observer import Observer
 
@@ -49,7 +50,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "load", lambda name, folder=None, **options: digits())
         training.train(config(epochs=EPOCHS), home / "whole", checkpoint_every=0)
-        with pytest.raises(BaseException, match="epoch-000004"):
+        with pytest.raises(Interrupted, match="epoch-000004"):
             training.train(config(epochs=EPOCHS), home / "cut", checkpoint_every=0, observer=Cut())
     return home
 
@@ -163,6 +164,32 @@ class TestDamage:
         ear = resume(run)
         assert f"{run / runs.RESULT} is damaged" in ear.warnings[0]
         assert outcome(run) == outcome(made / "whole")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"completed": 1},
+            {"validation": None},
+            {"seconds": "3"},
+            {"completed": False, "diverged": [1]},
+        ],
+        ids=str,
+    )
+    def test_so_is_what_is_not_a_result(self, made, tmp_path, change):
+        run = shutil.copytree(made / "whole", tmp_path / "run")
+        files.write_json(run / runs.RESULT, {**files.read_json(run / runs.RESULT), **change})
+        assert "is not the result of a run" in resume(run).warnings[0]
+        assert outcome(run) == outcome(made / "whole")
+
+    @pytest.mark.parametrize("device", exact.DEVICES)
+    def test_on_every_device(self, tmp_path, device):
+        """The bits of metrics and weights, as `test_a_run_repeats_to_the_bit` has them."""
+        settings = config(epochs=EPOCHS, device=device)
+        training.train(settings, tmp_path / "whole", checkpoint_every=0)
+        with pytest.raises(Interrupted):
+            training.train(settings, tmp_path / "run", checkpoint_every=0, observer=Cut())
+        assert resume(tmp_path / "run").epochs == [CUT]
+        assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
     def test_damaged_settings_are_refused(self, run):
         path = run / runs.CONFIG

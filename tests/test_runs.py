@@ -168,7 +168,10 @@ class TestLoad:
 class TestNewest:
     def result(self, home, name, **document):
         (home / name).mkdir()
-        files.write_json(home / name / "result.json", document)
+        figures = {"elbo": -1.0, "re": 1.0, "kl": 0.0, "kl_per_shell": [], "kappa": []}
+        more = {"best_epoch": 1, "epochs": 1, "validation": figures, "seconds": 1.0}
+        more |= {"data_checksum": "", "diverged": {}}
+        files.write_json(home / name / "result.json", {**more, **document})
 
     def test_it_is_the_one_that_completed_last(self, tmp_path):
         self.result(tmp_path, "a", completed=True, finished="2025-01-02T00:00:00+00:00")

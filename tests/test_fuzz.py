@@ -7,6 +7,8 @@ import contextlib
 import io
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from few import CALTECH_FILE, config, digits, few_silhouettes
@@ -73,7 +75,7 @@ EVAL = {
     "--quiet": [],
 }
 FOLDERS = ["taken", "whole", "bare", "nowhere", "full", "full/file", "unsealed"]
-SMALL = {"--epochs": "1", "--hidden": "8", "--threads": "1"}
+SMALL = ["--epochs", "1", "--hidden", "8", "--threads", "1"]
 
 
 @st.composite
@@ -90,26 +92,39 @@ def some_options(draw, options):
     return sum(draw(st.lists(option(options), max_size=5)), [])
 
 
+def odd_words(draw):
+    """Mostly none: a word too many would hide what the others do."""
+    return [draw(ODD)] if draw(st.integers(0, 9)) == 9 else []
+
+
 @st.composite
 def train_line(draw):
     """Small settings first: an option that is given again takes its last value."""
-    drawn = draw(some_options(TRAIN))
-    resumed = any(word.startswith("--resume") for word in drawn)
-    small = [] if resumed else [word for pair in SMALL.items() for word in pair]
-    return ["train", *small, *drawn, *(draw(st.lists(ODD, max_size=1)))]
+    drawn = draw(some_options({name: TRAIN[name] for name in TRAIN if name != "--resume"}))
+    return ["train", *SMALL, *drawn, *odd_words(draw)]
+
+
+@st.composite
+def resume_line(draw):
+    names = ["--checkpoint-every", "--data-dir", "--json", "--quiet"]
+    some = TRAIN if draw(st.integers(0, 4)) == 4 else {name: TRAIN[name] for name in names}
+    resume = draw(option({"--resume": TRAIN["--resume"]}))
+    return ["train", *resume, *draw(some_options(some)), *odd_words(draw)]
 
 
 @st.composite
 def eval_line(draw):
-    folder = draw(st.lists(st.sampled_from(FOLDERS) | ODD, max_size=2))
-    return ["eval", "--iw-samples", "1", *draw(some_options(EVAL)), *folder]
+    folder = draw(st.sampled_from(FOLDERS))
+    options = draw(some_options(EVAL))
+    return ["eval", "--iw-samples", "1", folder, *options, *odd_words(draw)]
 
 
 LINE = st.one_of(
     train_line(),
     train_line(),
+    resume_line(),
     eval_line(),
-    st.tuples(st.sampled_from(["info", "bench", "sing"]), ODD, ODD).map(list),
+    st.tuples(st.sampled_from(["eval", "info", "bench", "sing"]), ODD, ODD).map(list),
     st.lists(ODD, max_size=3),
 )
 
@@ -217,27 +232,34 @@ def test_command_lines_in_this_process(here):
 
 
 def test_command_lines_as_processes(here):
+    """Every fiftieth of the lines above; a few of them in a whole interpreter, start to end."""
     lines = []
 
-    @examples(PROCESSES)
+    @examples(LINES)
     @given(LINE)
     def collect(arguments):
         lines.append(arguments)
 
     collect()
+    lines = lines[:: LINES // PROCESSES][:PROCESSES]
 
-    def answer(number):
-        cwd = shutil.copytree(here, here.parent / str(number))
-        outside = here.parent / f"{number} said"
-        outside.mkdir()
+    def room(name):
+        (here.parent / f"{name} said").mkdir()
+        return shutil.copytree(here, here.parent / name), here.parent / f"{name} said"
+
+    statuses = []
+    for number, line in enumerate(lines):
+        cwd, said = room(f"fork {number}")
         before = tree(cwd)
-        command = Command(*lines[number], cwd=cwd, said=outside)
-        status = command.wait()
-        judge(lines[number], status, command.stdout, command.stderr, before, tree(cwd))
-        return status
-
-    statuses = [answer(number) for number in range(PROCESSES)]
-    assert {0, 2} <= set(statuses)
+        command = Command(*line, cwd=cwd, said=said)
+        statuses.append(command.wait())
+        judge(line, statuses[-1], command.stdout, command.stderr, before, tree(cwd))
+    assert len(statuses) == PROCESSES and {0, 2} <= set(statuses)
+    for number in range(0, PROCESSES, 8):
+        cwd, _ = room(f"whole {number}")
+        command = [sys.executable, "-c", "import sys; from hvae.cli import main; sys.exit(main())"]
+        ran = subprocess.run([*command, *lines[number]], cwd=cwd, capture_output=True, timeout=150)
+        assert ran.returncode == statuses[number] and b"Traceback" not in ran.stderr
 
 
 # ---- files ---------------------------------------------------------------------------------------

@@ -82,6 +82,16 @@ def test_a_process_that_dies_in_place_of_a_call_of_the_system_goes_on(whole, tmp
     assert not list(run.rglob("*.tmp"))
 
 
+@pytest.fixture
+def heeded():
+    """SIGINT and SIGTERM as a terminal's process has them: a background job's may be ignored."""
+    ordinary = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in ordinary.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 class TestSignals:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_the_first_keeps_the_last_epoch_and_says_how_to_go_on(self, whole, tmp_path, number):
@@ -113,7 +123,7 @@ class TestSignals:
         assert Command("train", "--resume", "run", cwd=tmp_path).wait() == 0
         assert outcome(tmp_path / "run") == outcome(whole[0])
 
-    def test_one_waits_for_a_check_and_two_do_not(self):
+    def test_one_waits_for_a_check_and_two_do_not(self, heeded):
         for number in (signal.SIGINT, signal.SIGTERM):
             with Interrupts() as interrupts:
                 interrupts.wait()
@@ -126,7 +136,7 @@ class TestSignals:
                     signal.raise_signal(signal.SIGTERM)
                 assert interrupts.urgent
 
-    def test_before_there_is_something_to_keep_none_waits(self):
+    def test_before_there_is_something_to_keep_none_waits(self, heeded):
         before = signal.getsignal(signal.SIGTERM)
         with pytest.raises(Interrupted), Interrupts():
             signal.raise_signal(signal.SIGTERM)

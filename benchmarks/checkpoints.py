@@ -9,7 +9,8 @@ from hvae import evaluation
 from hvae.checkpoints import State
 from hvae.metrics import START
 from hvae.runs import RunFolder
-from hvae.training import CHECKPOINT_SECONDS, Trainer
+from hvae.trainer import Trainer
+from hvae.training import CHECKPOINT_SECONDS
 
 from .figures import Case, Figure, Timed
 from .networks import PIXELS, images, model

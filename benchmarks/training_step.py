@@ -8,7 +8,7 @@ import torch
 from hvae import random
 from hvae.errors import Diverged
 from hvae.shells import parse
-from hvae.training import Trainer
+from hvae.trainer import Trainer
 
 from .figures import Case, Figure, Timed
 from .networks import PIXELS, images, model

@@ -15,7 +15,8 @@ from hvae.errors import Diverged, EnvironmentProblem, Interrupted, Refused
 from hvae.model import VAE
 from hvae.observer import Observer
 from hvae.shells import parse
-from hvae.training import NotFinite, Selection, Trainer, kl_weight, train
+from hvae.trainer import NotFinite, Trace, Trainer, first_bad_shell, order
+from hvae.training import Selection, kl_weight, train
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ class TestProtocol:
 class TestOrder:
     def test_it_is_a_permutation_of_the_epoch(self):
         one, same, next_epoch, other_seed = (
-            training.order(130, seed, epoch) for seed, epoch in ((0, 1), (0, 1), (0, 2), (1, 1))
+            order(130, seed, epoch) for seed, epoch in ((0, 1), (0, 1), (0, 2), (1, 1))
         )
         assert one.sort().values.tolist() == list(range(130))
         assert torch.equal(one, same)
@@ -174,7 +175,7 @@ class TestFirstBadShell:
         parts = {name: torch.zeros(shape) for name, shape in shapes.items()}
         for name, place in broken.items():
             parts[name][place] = math.nan
-        return training.Trace(**parts)
+        return Trace(**parts)
 
     @pytest.mark.parametrize(
         ("broken", "shell"),
@@ -190,14 +191,14 @@ class TestFirstBadShell:
         ],
     )
     def test_cases(self, model, broken, shell):
-        assert training._first_bad_shell(model, self.trace(**broken)) == shell
+        assert first_bad_shell(model, self.trace(**broken)) == shell
 
     def test_a_single_shell_is_named_by_its_gradient(self):
         model = trainer("3").model
-        trace = training.Trace(
+        trace = Trace(
             torch.zeros(5), torch.zeros(5, 1), torch.zeros(5, 4), torch.full((4,), math.inf)
         )
-        assert training._first_bad_shell(model, trace) == "1 of 1 (3)"
+        assert first_bad_shell(model, trace) == "1 of 1 (3)"
 
 
 def lines(path):

@@ -1,4 +1,4 @@
-"""The training step and the epoch: updates of the weights, with no value read on the host between."""
+"""The training step and the epoch: updates of the weights, with no value read on the host."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

@@ -21,7 +21,7 @@ MAX_SAMPLES = 2**32 - 1  # the random stream counts samples in 32 bits
 
 _ENCODER_ROWS = 1000
 _ROWS = 100
-_CHUNK_BYTES = {"cpu": 6 << 20, "cuda": 256 << 20}  # what a cache holds; what fills a device
+_CHUNK_BYTES = {"cpu": 12 << 20, "cuda": 256 << 20}  # what a cache holds; what fills a device
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ out where an argument is outside the domain, v >= 0 (b > 0) and x >= 0, and the 
 x = 0 and x = infinity.
 
 Derivatives are in x, of any order; the first is exact, beyond it digits are lost at large x (about
-eps x relative). There is no derivative in the order: `backward` raises NotImplementedError where
+eps x relative). There is no derivative in the order: `backward` raises RuntimeError where
 one is asked for.
 """
 

@@ -85,7 +85,7 @@ def command(
     hvae train --shells 3,3,e4 --epochs 20 --warmup 5 --json > result.json
     hvae train --resume runs/gaussian
 
-    The folder holds config.json, metrics.jsonl, best.safetensors, checkpoints/ and result.json.
+    The folder holds config.json, metrics.jsonl, best.safetensors, last/ and result.json.
     SIGINT (Ctrl-C) and SIGTERM stop at the next step and keep the last epoch; a second one stops at
     once. A run that was cut short in any way ends with --resume where it would have ended, bit for
     bit; one that is complete says so (exit status 0), and one that diverged says what to change

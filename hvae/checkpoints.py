@@ -1,6 +1,6 @@
 """Checkpoints: all that a run needs to go on from the end of an epoch, in one file.
 
-checkpoints/epoch-000012.safetensors holds the tensors "weights/NAME", "best/NAME" and
+last/epoch-000012.safetensors holds the tensors "weights/NAME", "best/NAME" and
 "optimizer/NAME", and the `State` as its JSON document. The random streams and the order of the data
 are functions of the seed, the epoch and the step, so that they need no more than these numbers.
 The two newest are kept; one is dropped only when the next has been read back from the disk.
@@ -20,7 +20,7 @@ from hvae import files
 from hvae.errors import EnvironmentProblem, Refused
 from hvae.metrics import Mark
 
-FOLDER = "checkpoints"
+FOLDER = "last"
 KEPT = 2
 
 Tensors = Mapping[str, Mapping[str, Tensor]]

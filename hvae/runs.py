@@ -3,7 +3,7 @@
 config.json           every setting (`hvae.config.TrainConfig`)
 metrics.jsonl         a line an epoch (`hvae.metrics`)
 best.safetensors      the weights of the best epoch
-checkpoints/          what training goes on from (`hvae.checkpoints`)
+last/                 what training goes on from (`hvae.checkpoints`)
 result.json           how the run ended; `completed` is false for a run that diverged
 eval-SPLIT-SAMPLES-SEED.json
 .lock                 which process trains the run (`hvae.lock`)

@@ -127,7 +127,7 @@ class TestDamage:
         assert outcome(run) == outcome(made / "whole")
 
     def test_without_checkpoints_it_begins_anew(self, made, run):
-        shutil.rmtree(run / "checkpoints")
+        shutil.rmtree(run / "last")
         assert resume(run).epochs == [0]
         assert outcome(run) == outcome(made / "whole")
 

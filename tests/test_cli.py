@@ -229,7 +229,7 @@ class TestExitStatus:
         assert (ran.returncode, ran.stdout) == (3, "")
         message = one_line(ran.stderr)
         assert message.startswith("training diverged in epoch 1, step 1, shell ")
-        kept = "run/checkpoints/epoch-000000.safetensors"
+        kept = "run/last/epoch-000000.safetensors"
         assert message.endswith(f"the last good checkpoint is {kept}\n")
         assert (tmp_path / kept).exists()
         assert files.read_json(tmp_path / "run" / "result.json")["completed"] is False

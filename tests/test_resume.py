@@ -3,6 +3,7 @@
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from processes import Command, outcome, until
@@ -101,11 +102,11 @@ class TestSignals:
         command.signal(number)
         assert command.wait() == 128 + number, command.stderr
         *epochs, last = command.stderr.splitlines()
-        kept = f"a run/checkpoints/epoch-{len(epochs):06d}.safetensors"
+        kept = f"a run/last/epoch-{len(epochs):06d}.safetensors"
         assert last == (
             f"hvae: error: interrupted; {kept} is kept; to go on: hvae train --resume 'a run'"
         )
-        assert [path.name for path in Checkpoints(tmp_path / "a run").paths()] == [kept[18:]]
+        assert [path.name for path in Checkpoints(tmp_path / "a run").paths()] == [Path(kept).name]
         again = Command("train", "--resume", "a run", cwd=tmp_path)
         assert again.wait() == 0 and again.stderr.startswith(
             f"continuing after epoch {len(epochs)}"

@@ -220,7 +220,7 @@ class TestTrain:
         result = train(config(), tmp_path / "run")
         folder = tmp_path / "run"
         assert {entry.name for entry in folder.iterdir()} == {
-            "config.json", "metrics.jsonl", "best.safetensors", "checkpoints", "result.json",
+            "config.json", "metrics.jsonl", "best.safetensors", "last", "result.json",
             ".lock",
         }  # fmt: skip
         assert runs.read_config(folder) == config()
@@ -383,7 +383,7 @@ class TestDivergence:
         assert message == (
             "training diverged in epoch 3, step 6, shell 2 of 2 (e2): "
             "the loss or a gradient is not finite; "
-            f"the last good checkpoint is {folder / 'checkpoints' / 'epoch-000002.safetensors'}"
+            f"the last good checkpoint is {folder / 'last' / 'epoch-000002.safetensors'}"
         )
 
     def test_the_last_good_weights_are_kept(self, diverged):

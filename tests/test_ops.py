@@ -1,13 +1,16 @@
 """The ops as torch sees them: schema, fake tensors, derivatives, batching, compiling, refusals."""
 
 import math
+import os
+import subprocess
+import sys
 
 import exact
 import numpy as np
 import pytest
 import torch
 
-from hvae import _math, ops, random, reference
+from hvae import _library, _math, ops, random, reference
 
 C = torch.ops.hvae
 DTYPES = [torch.float64, torch.float32]
@@ -385,3 +388,28 @@ def test_scalar_philox():
     assert _math.philox(counter[0], 0).tolist() == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
     ones = _math.philox(counter[1:], 0xFFFFFFFFFFFFFFFF)
     assert ones.tolist() == [[0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]]
+
+
+def test_an_unknown_tier_is_refused():
+    """A misspelled $HVAE_TIER must not run as another one."""
+    command = "import sys; from hvae.cli import main; sys.exit(main(['info']))"
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env={**os.environ, "HVAE_TIER": "avx3"},
+        capture_output=True,
+        text=True,
+    )
+    there = ", ".join(C.tiers().split())
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == f"hvae: error: HVAE_TIER is 'avx3'; allowed on this machine: {there}\n"
+
+
+def test_a_missing_library_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(_library, "__file__", str(tmp_path / "_library.py"))
+    with pytest.raises(ImportError, match="are missing from .*; rebuild with: pip install") as one:
+        _library.load()
+    assert one.value.exit_status == 4
+    (tmp_path / "_C.so").write_bytes(b"not a library")
+    with pytest.raises(ImportError, match=r"do not load under torch .*; rebuild with: pip") as two:
+        _library.load()
+    assert two.value.exit_status == 4 and "\n" not in str(two.value)

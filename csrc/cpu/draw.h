@@ -108,9 +108,7 @@ void draw(const SampleArguments<T>& a, int64_t first_task, int64_t last_task) {
   constexpr int lanes = kLanes<T>;
   const Stream stream(a.rng);
   const int64_t shells = a.shells.count, width = a.shells.width;
-  int64_t widest = 0;
-  for (int64_t i = 0; i < shells; ++i)
-    widest = a.shells.dims[i] > widest ? a.shells.dims[i] : widest;
+  const int64_t widest = widest_of(a.shells);
   Scratch<T> mu(widest * lanes), t(widest * lanes);
   Draws<T> draws, pending;
   int64_t rows[kDrawsEach];

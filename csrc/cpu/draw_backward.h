@@ -21,9 +21,7 @@ void sample_backward(const SampleBackwardArguments<T>& a, int64_t first_task, in
   constexpr int lanes = kLanes<T>;
   const Stream stream(a.rng);
   const int64_t shells = a.shells.count, width = a.shells.width;
-  int64_t widest = 0;
-  for (int64_t i = 0; i < shells; ++i)
-    widest = a.shells.dims[i] > widest ? a.shells.dims[i] : widest;
+  const int64_t widest = widest_of(a.shells);
   Scratch<T> mu(widest * lanes), t(widest * lanes), gz(widest * lanes), g(widest * lanes);
   for (int64_t task = first_task; task < last_task; ++task) {
     const int64_t shell = task % shells, m = a.shells.dims[shell], offset = a.shells.offsets[shell];

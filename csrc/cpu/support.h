@@ -34,6 +34,14 @@ constexpr int kDrawsEach = 64;
 constexpr int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 HVAE_FN int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// The largest ambient dimension among the shells.
+HVAE_FN int64_t widest_of(const Shells& shells) {
+  int64_t widest = 0;
+  for (int64_t i = 0; i < shells.count; ++i)
+    widest = shells.dims[i] > widest ? shells.dims[i] : widest;
+  return widest;
+}
+
 // Aligned memory. (No standard container here: its code would be shared by name with other tiers.)
 template <class T>
 class Scratch {

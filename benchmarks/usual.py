@@ -102,6 +102,7 @@ class UsualProduct(nn.Module):
         self.shells = tuple(shells)
         self.dims = [shell.size for shell in shells]
         self.size = sum(self.dims)
+        self.radius = None
         self.heads = self.size + len(self.dims)
 
     def draw(self, head: Tensor, rng: Tensor, samples: int = 1, weigh: bool = False) -> Draw:

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from hvae import data, shells
-from hvae.config import KAPPA_GRADIENTS, PARAMETERIZATIONS, TrainConfig, parse_widths
+from hvae import balance, data, shells
+from hvae.config import KAPPA_GRADIENTS, TrainConfig, parse_widths
 from hvae.training import CHECKPOINT_SECONDS, resume, train
 
 from . import _show as show
@@ -36,8 +36,25 @@ def _setting(name: str, help: str, **more: Any) -> Any:
     metavar="LIST",
     help="Widths of the encoder's layers; the decoder has them in reverse.",
 )
-@_setting("kappa_grad", f"{' or '.join(KAPPA_GRADIENTS)}.", metavar="NAME")
-@_setting("parameterization", f"{' or '.join(PARAMETERIZATIONS)}.", metavar="NAME")
+@_setting(
+    "kappa_grad",
+    f"The gradient in the concentration: {', '.join(KAPPA_GRADIENTS)}; naive is biased.",
+    metavar="NAME",
+)
+@_setting(
+    "parameterization",
+    "Of the concentration, from a number a that the network gives: exponential, m exp(a/2); "
+    "scaled, 4m softplus(a) + 0.01; paper, softplus(a) + 1. The decoder sees spheres of radius "
+    "sqrt(m), under paper of radius 1.",
+    metavar="NAME",
+)
+@_setting(
+    "kl_weights",
+    f"What the KL of each component weighs in the loss: {balance.allowed()}. "
+    "auto is 1 + (1 - least d / d) / 2 for a component of d dimensions; equal is the ELBO.",
+    metavar="LIST",
+)
+@_setting("samples", "Draws of an image in a training step.")
 @_setting("seed", "Of every random number.")
 @_setting("device", "cpu, cuda or cuda:N.", metavar="NAME")
 @_setting("threads", "CPU threads; a step is short, and few networks gain from more than 2.")

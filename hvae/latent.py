@@ -7,6 +7,7 @@ coordinates in all:
     kind                           the row of `hvae.shells.KINDS` that it serves
     head_sizes                     how many outputs of the network each of its heads takes
     owner                          for each of those outputs, the component that it belongs to
+    radii                          for each coordinate, what the decoder sees it multiplied by
     draw(heads, rng, samples, weigh) -> Draw
     location(heads) -> [R, m]      the posterior's mode
     concentration(heads) -> [R, n]
@@ -16,6 +17,7 @@ Another topology is one such class in `FAMILIES` and one row in the parser's tab
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -24,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hvae import ops
+from hvae.score import surrogate
 from hvae.shells import Shell
 
 
@@ -34,19 +37,48 @@ class Draw(NamedTuple):
         z: [K, R, m], with gradients.
         kl: [R, n], the KL of each component's posterior from its prior in nats, with gradients.
         log_weight: [K, R], log p(z) - log q(z | x); None unless asked for.
+        score: [K, R], zeros whose gradient is that of log q of the random numbers behind z, None
+            where they depend on no weight: E[f(z)] has the gradient of the mean of
+            f(z) + (f(z) - baseline) score, with f(z) - baseline held fixed in the second term.
     """
 
     z: Tensor
     kl: Tensor
     log_weight: Tensor | None
+    score: Tensor | None = None
 
 
-def _paper_kappa(raw: Tensor) -> Tensor:
+class Parameterization(NamedTuple):
+    """How a head becomes a concentration, and how large the decoder sees a sphere.
+
+    Attributes:
+        kappa: (raw [R, S], m [S]) -> kappa [R, S].
+        radius: m -> the radius of S^{m-1} before the decoder.
+    """
+
+    kappa: Callable[[Tensor, Tensor], Tensor]
+    radius: Callable[[int], float]
+
+
+def _exponential(raw: Tensor, m: Tensor) -> Tensor:
+    return (0.5 * raw).exp() * m
+
+
+def _scaled(raw: Tensor, m: Tensor) -> Tensor:
+    return functional.softplus(raw) * (4.0 * m) + 0.01
+
+
+def _paper(raw: Tensor, m: Tensor) -> Tensor:
     return functional.softplus(raw).add_(1.0)
 
 
-# Raw concentrations [R, S] -> kappa [R, S].
-KAPPA: dict[str, Callable[[Tensor], Tensor]] = {"paper": _paper_kappa}
+# A radius of sqrt(m) gives every coordinate unit variance under the prior, as a Gaussian's.
+# What was measured with each: results/expressivity.
+PARAMETERIZATIONS = {
+    "exponential": Parameterization(_exponential, math.sqrt),
+    "scaled": Parameterization(_scaled, math.sqrt),
+    "paper": Parameterization(_paper, lambda m: 1.0),
+}
 
 
 class Spheres(nn.Module):
@@ -57,8 +89,9 @@ class Spheres(nn.Module):
     Args:
         shells: the components.
         first: index of the first of them in the random stream, 0 here: the kernel counts from 0.
-        parameterization: a key of `KAPPA`.
-        kappa_grad: "implicit" or "naive" (`hvae.ops.sample`).
+        parameterization: a key of `PARAMETERIZATIONS`.
+        kappa_grad: "implicit", "naive" (`hvae.ops.sample`), or "reinforce": naive, and the score of
+            its proposals (`hvae.score`).
     """
 
     kind = ""
@@ -70,15 +103,20 @@ class Spheres(nn.Module):
         self.first = first
         self.dims = [shell.size for shell in shells]
         self.head_sizes = (sum(self.dims), len(self.dims))
-        self.kappa = KAPPA[parameterization]
-        self.kappa_grad = kappa_grad
+        self.kappa, radius = PARAMETERIZATIONS[parameterization]
+        self.scored = kappa_grad == "reinforce"
+        self.kappa_grad = "naive" if self.scored else kappa_grad
         owner = [*_owners(self.dims), *range(len(self.dims))]
+        self.radii = [radius(m) for m in self.dims for _ in range(m)]
+        self.register_buffer("m", torch.tensor(self.dims, dtype=torch.float32), persistent=False)
         self.register_buffer("owner", torch.tensor(owner), persistent=False)
 
     def draw(self, heads: Sequence[Tensor], rng: Tensor, samples: int, weigh: bool) -> Draw:
-        kappa = self.kappa(heads[1])
+        kappa = self.concentration(heads)
         z, v, _, kl = ops.sample(heads[0], kappa, self.dims, rng, samples, self.kappa_grad)
-        return Draw(z, kl, self._log_weight(kappa, v) if weigh else None)
+        log_weight = self._log_weight(kappa, v) if weigh else None
+        scored = self.scored and kappa.requires_grad
+        return Draw(z, kl, log_weight, surrogate(kappa, v, self.dims) if scored else None)
 
     def _log_weight(self, kappa: Tensor, v: Tensor) -> Tensor:
         """log q - log p = (k - L) - k v, v = 1 - w: k w - L would lose every digit at large k."""
@@ -95,7 +133,7 @@ class Spheres(nn.Module):
 
     def concentration(self, heads: Sequence[Tensor]) -> Tensor:
         """kappa."""
-        return self.kappa(heads[1])
+        return self.kappa(heads[1], self.m)
 
     def prior(self, rng: Tensor, samples: int, rows: int, dtype: torch.dtype) -> Tensor:
         """Uniform on each sphere: the posterior at concentration 0."""
@@ -121,6 +159,7 @@ class Euclidean(nn.Module):
         halves = 0.5 * (owner[:, None] == torch.arange(len(shells)))
         self.first = first
         self.head_sizes = (len(owner),) * 2
+        self.radii = [1.0] * len(owner)
         self.register_buffer("owner", owner.repeat(2), persistent=False)
         self.register_buffer("halves", halves, persistent=False)
         self.register_buffer("minus_half_m", -halves.sum(0), persistent=False)
@@ -166,18 +205,19 @@ class Product(nn.Module):
 
     Args:
         shells: the components.
-        parameterization: how a head becomes a concentration, a key of `KAPPA`.
-        kappa_grad: the gradient of a draw by its concentration, "implicit" or "naive".
+        parameterization: how a head becomes a concentration, a key of `PARAMETERIZATIONS`.
+        kappa_grad: the gradient of a draw by its concentration, as in `Spheres`.
 
     Attributes:
         size: m, the number of coordinates of z.
+        radius: [m], what the decoder sees every coordinate multiplied by; None for 1.
         heads: the number of outputs that the network gives.
     """
 
     def __init__(
         self,
         shells: Sequence[Shell],
-        parameterization: str = "paper",
+        parameterization: str = "exponential",
         kappa_grad: str = "implicit",
     ) -> None:
         super().__init__()
@@ -207,6 +247,9 @@ class Product(nn.Module):
         self.register_buffer("order", torch.tensor(order), persistent=False)
         self.register_buffer("coordinates", torch.tensor(coordinates), persistent=False)
         self.register_buffer("owner", torch.cat(owners), persistent=False)
+        radii = [radius for family in self.families for radius in family.radii]
+        radius = torch.tensor([radii[i] for i in coordinates]) if set(radii) != {1.0} else None
+        self.register_buffer("radius", radius, persistent=False)
 
     def draw(self, head: Tensor, rng: Tensor, samples: int = 1, weigh: bool = False) -> Draw:
         """Posterior samples and KL.
@@ -222,7 +265,9 @@ class Product(nn.Module):
             return draws[0]
         z = self._join([draw.z for draw in draws], self.coordinates)
         kl = self._join([draw.kl for draw in draws], self.order)
-        return Draw(z, kl, sum(draw.log_weight for draw in draws) if weigh else None)
+        log_weight = sum(draw.log_weight for draw in draws) if weigh else None
+        scores = [draw.score for draw in draws if draw.score is not None]
+        return Draw(z, kl, log_weight, sum(scores) if scores else None)
 
     def location(self, head: Tensor) -> Tensor:
         """The posteriors' modes [R, m]: mean directions, means."""

@@ -20,11 +20,13 @@ class Terms(NamedTuple):
         log_likelihood: [K, R], log p(x | z) in nats.
         kl: [R, n], nats, a column a component.
         log_weight: [K, R], log p(z) - log q(z | x), or None.
+        score: [K, R], as in `hvae.latent.Draw`, or None.
     """
 
     log_likelihood: Tensor
     kl: Tensor
     log_weight: Tensor | None
+    score: Tensor | None
 
 
 class VAE(nn.Module):
@@ -46,7 +48,7 @@ class VAE(nn.Module):
         pixels: int,
         shells: Sequence[Shell],
         hidden: Sequence[int] = (256, 128),
-        parameterization: str = "paper",
+        parameterization: str = "exponential",
         kappa_grad: str = "implicit",
     ) -> None:
         super().__init__()
@@ -83,8 +85,11 @@ class VAE(nn.Module):
         return self.head(self.encoder(images.to(self.head.weight.dtype)))
 
     def decode(self, z: Tensor) -> Tensor:
-        """Logits [..., D] of latent points [..., m]."""
-        return self.decoder(z)
+        """Logits [..., D] of latent points [..., m], whose shells have length 1; the decoder sees
+        them on spheres of the parameterization's radius.
+        """
+        radius = self.latent.radius
+        return self.decoder(z if radius is None else z * radius)
 
     def terms(
         self, head: Tensor, images: Tensor, rng: Tensor, samples: int = 1, weigh: bool = False
@@ -98,9 +103,9 @@ class VAE(nn.Module):
             samples: K.
             weigh: whether to compute the log weights.
         """
-        z, kl, log_weight = self.latent.draw(head, rng, samples, weigh)
+        z, kl, log_weight, score = self.latent.draw(head, rng, samples, weigh)
         logits = self.decode(z.flatten(0, 1)).unflatten(0, (samples, len(images)))
-        return Terms(ops.bernoulli_log_prob(logits, images), kl, log_weight)
+        return Terms(ops.bernoulli_log_prob(logits, images), kl, log_weight, score)
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hvae import evaluation, ops, random
+from hvae import evaluation, objective, ops, random
 from hvae.errors import Diverged
 from hvae.model import VAE
 
@@ -30,7 +30,7 @@ class Trace(NamedTuple):
     """What a step leaves on the device, to be read at the end of the epoch.
 
     Attributes:
-        log_likelihood: [R]; kl: [R, n]; head: [R, heads].
+        log_likelihood: [R], the mean over samples; kl: [R, n]; head: [R, heads].
         head_gradient: [heads], the gradient of the head's bias: the sum over images of the
             gradients that arrive at the head.
     """
@@ -52,17 +52,30 @@ class Trainer:
         lr: Adam's learning rate.
         batch_size: images a step; the last batch of an epoch may be smaller.
         seed: of the streams "train" and "shuffle".
+        samples: draws of an image in a step; the loss is their mean.
+        kl_weights: [n], of every component's KL after the warm-up; None for 1.
     """
 
-    def __init__(self, model: VAE, lr: float, batch_size: int = 100, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: VAE,
+        lr: float,
+        batch_size: int = 100,
+        seed: int = 0,
+        samples: int = 1,
+        kl_weights: Sequence[float] | None = None,
+    ) -> None:
         self.model = model
         self.batch_size = batch_size
+        self.samples = samples
         self.seed = seed
         self.steps = 0
         self.parameters = list(model.parameters())
         self.device = self.parameters[0].device
         self.optimizer = torch.optim.Adam(self.parameters, lr=lr, fused=True)
         self._one = torch.ones((), device=self.device)
+        weights = kl_weights or [1.0] * len(model.latent.shells)
+        self.kl_weights = torch.tensor(weights, device=self.device)
         self._state = {
             name: {
                 "step": torch.zeros((), device=self.device),
@@ -91,8 +104,8 @@ class Trainer:
             skipped: scalar; it becomes 1 if the loss or a gradient is not finite.
         """
         head = self.model.encode(images)
-        log_likelihood, kl, _ = self.model.terms(head, images, rng)
-        loss = (torch.mv(kl, weight) - log_likelihood).mean()
+        terms = self.model.terms(head, images, rng, self.samples)
+        loss = objective.loss(terms, weight)
         loss.backward()
         gradients = [parameter.grad for parameter in self.parameters]
         torch._amp_foreach_non_finite_check_and_unscale_(
@@ -100,8 +113,12 @@ class Trainer:
         )
         self.optimizer.found_inf = skipped
         self.optimizer.step()
+        log_likelihood = terms.log_likelihood.detach()
         trace = Trace(
-            log_likelihood.detach()[0], kl.detach(), head.detach(), self.model.head.bias.grad
+            log_likelihood[0] if self.samples == 1 else log_likelihood.mean(0),
+            terms.kl.detach(),
+            head.detach(),
+            self.model.head.bias.grad,
         )
         for parameter in self.parameters:
             parameter.grad = None
@@ -119,7 +136,7 @@ class Trainer:
         Args:
             images: uint8 [N, D] of 0 and 1.
             epoch: its number, from 1.
-            weight: of the KL in the loss.
+            weight: of the warm-up, by which the weights of all components are multiplied.
             between: called before every step; what it raises ends the epoch.
 
         Returns:
@@ -131,7 +148,7 @@ class Trainer:
         batches = order(len(images), self.seed, epoch, self.device).split(self.batch_size)
         streams = self._streams(len(batches))
         skipped = torch.zeros(len(batches), device=self.device)
-        weights = torch.full((len(self.model.latent.shells),), weight, device=self.device)
+        weights = weight * self.kl_weights
         traces = []
         for rows, rng, skip in zip(batches, streams, skipped.unbind(), strict=True):
             between()

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hvae import build, data, evaluation, lock, runs
+from hvae import balance, build, data, evaluation, lock, runs
 from hvae.checkpoints import State, Tensors
 from hvae.config import TrainConfig, available_device, refused_option, use_threads
 from hvae.errors import Diverged, EnvironmentProblem, Interrupted, Refused
@@ -101,7 +101,14 @@ class _Session:
         model = VAE.like(config, dataset.train.shape[1])
         model.initialize(config.seed)
         self.model = model.to(device)
-        self.trainer = Trainer(self.model, config.lr, config.batch_size, config.seed)
+        self.trainer = Trainer(
+            self.model,
+            config.lr,
+            config.batch_size,
+            config.seed,
+            config.samples,
+            balance.parse(config.kl_weights, self.model.latent.shells),
+        )
         self.selection = Selection(max(1, min(config.warmup, config.epochs)), config.lookahead)
         self.epoch = 0
         self.steps = 0

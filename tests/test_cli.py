@@ -145,8 +145,31 @@ REFUSED = {
     "a rate of 0": (["train", "--lr", "0"], "--lr: 0.0 is not allowed"),
     "no rate": (["train", "--lr", "nan"], "--lr: nan is not allowed"),
     "hidden": (["train", "--hidden", "256,"], "--hidden: '256,' is not allowed; allowed: "),
-    "an unknown gradient": (["train", "--kappa-grad", "x"], "allowed: implicit, naive"),
-    "a parameterization": (["train", "--parameterization", "x"], "'x' is not allowed; allowed: "),
+    "an unknown gradient": (
+        ["train", "--kappa-grad", "x"],
+        "--kappa-grad: 'x' is not allowed; allowed: implicit, naive, reinforce\n",
+    ),
+    "a parameterization": (
+        ["train", "--parameterization", "x"],
+        "--parameterization: 'x' is not allowed; allowed: exponential, scaled, paper\n",
+    ),
+    "weights of another count": (
+        ["train", "--shells", "3,e2", "--kl-weights", "1"],
+        "--kl-weights: a list of 1 for a space of 2; allowed: auto or equal, or a number ",
+    ),
+    "no weight": (
+        ["train", "--shells", "3,e2", "--kl-weights", "1,0"],
+        "--kl-weights: '0' is out of range; allowed: ",
+    ),
+    "weights in words": (
+        ["train", "--kl-weights", "x"],
+        "--kl-weights: 'x' is not a number; allowed: ",
+    ),
+    "no draws": (
+        ["train", "--samples", "0"],
+        "--samples: 0 is not allowed; allowed: an integer from 1 to 1000000\n",
+    ),
+    "draws in words": (["train", "--samples", "few"], "'few' is not a valid integer"),
     "a seed": (["train", "--seed", "-1"], "--seed: -1 is not allowed"),
     "threads": (["train", "--threads", "0"], "--threads: 0 is not allowed; allowed: an integer"),
     "a data folder": (["train", "--dataset", "caltech", "--data-dir", "no"], "is not a folder"),

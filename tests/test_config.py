@@ -20,7 +20,24 @@ NOT_ALLOWED = {
     "lr": [0, 0.0, -1e-3, float("nan"), float("inf"), 10**400, True, "1e-3", None],
     "hidden": [(), (0,), (256, -1), (2.0,), [256, 128], "256", (10**6,), (4,) * 65, None],
     "kappa_grad": ["reparam", "", None],
-    "parameterization": ["exp", None],
+    "parameterization": ["exp", "", None],
+    "kl_weights": [
+        "",
+        "x",
+        "1",
+        "1,2",
+        "1,1,1,0",
+        "-1,1,1,1",
+        "1,1,1,nan",
+        "inf,1,1,1",
+        "1e999,1,1,1",
+        "Auto",
+        1.0,
+        True,
+        (1.0, 1.0, 1.0, 1.0),
+        None,
+    ],
+    "samples": [0, -1, 10**7, 1.0, True, "2", None],
     "seed": [-1, 2**63, 0.0, None],
     "device": ["tpu", "cuda:", "cuda:x", "cpu:0", "cuda:-1", "", None, 0],
     "threads": [0, -2, 4096, 1.5, "2", None],
@@ -53,13 +70,25 @@ def test_equal_spaces_are_equal_settings():
     assert TrainConfig(shells=" 010,e5") == TrainConfig(shells="10,e5")
 
 
+def test_equal_weights_are_equal_settings():
+    one, other = (TrainConfig(shells="10,e5", kl_weights=w) for w in (" 1, 2.50", "1e0,2.5"))
+    assert one == other and one.kl_weights == "1.0,2.5"
+
+
+def test_weights_are_of_the_components_of_the_settings():
+    assert TrainConfig(shells="3", kl_weights="2").kl_weights == "2.0"
+    with pytest.raises(Refused, match="--kl-weights: a list of 1 for a space of 2; allowed: "):
+        TrainConfig(shells="3,e2", kl_weights="2")
+
+
 @pytest.mark.parametrize(
     "config",
     [
         TrainConfig(),
         TrainConfig(
             dataset="caltech", shells="e3,10", epochs=7, warmup=0, lookahead=1, batch_size=3,
-            lr=1, hidden=(5,), kappa_grad="naive", seed=2**63 - 1, device="cuda:1", threads=2,
+            lr=1, hidden=(5,), kappa_grad="reinforce", parameterization="scaled",
+            kl_weights="0.1,2", samples=3, seed=2**63 - 1, device="cuda:1", threads=2,
             data_dir="somewhere",
         ),
     ],

@@ -51,8 +51,10 @@ TRAIN = {
     "--batch-size": ["100", "1000000", "0"],
     "--lr": ["0.001", "1e-30", "1e25", "1e30", "0", "-1"],
     "--hidden": ["8", "4,3", "1", "0", "8,,8", ",", "8,-8"],
-    "--kappa-grad": ["implicit", "naive", "x"],
-    "--parameterization": ["paper", "x"],
+    "--kappa-grad": ["implicit", "naive", "reinforce", "x"],
+    "--parameterization": ["exponential", "scaled", "paper", "x"],
+    "--kl-weights": ["auto", "equal", "1", "1,2", "0", "x"],
+    "--samples": ["1", "2", "0"],
     "--seed": ["0", "7", str(2**63 - 1), str(2**63)],
     "--device": ["cpu", "cuda:99", "tpu", "cuda:-1"],
     "--threads": ["1", "0"],
@@ -339,9 +341,9 @@ def test_mutated_runs(here, rooms, part, command):
 
 @pytest.mark.parametrize("command", ["resume", "eval"])
 def test_settings_of_a_stranger(here, rooms, command):
-    """Other values under a valid checksum. Sizes and epochs that would take long stay theirs."""
+    """Other values under a valid checksum. Sizes and counts that would take long stay theirs."""
     document = files.read_json(rooms / "taken" / runs.CONFIG)
-    names = sorted(set(document) - {"epochs", "hidden", "shells", "threads"})
+    names = sorted(set(document) - {"epochs", "hidden", "samples", "shells", "threads"})
     arguments = {"resume": ["train", "--resume"], "eval": ["eval", "--iw-samples=1"]}[command]
     folder = here / "taken"
 

@@ -7,16 +7,18 @@ import scipy.special
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from hvae import latent, ops, random
+from hvae import config, latent, ops, random
 from hvae.latent import Product
+from hvae.score import proposal_score
 from hvae.shells import parse
 
 ROWS, SAMPLES = 6, 40
 EPS = 2.0**-52  # all of these run in float64
+PARAMETERIZATIONS = list(latent.PARAMETERIZATIONS)
 
 
-def space(text):
-    return Product(parse(text)).double()
+def space(text, *options):
+    return Product(parse(text), *options).double()
 
 
 def head_of(product, rows=ROWS, scale=3.0):
@@ -77,7 +79,7 @@ def test_log_weights_keep_their_digits_at_large_concentrations_in_float32():
     """At k = 1e6 on S^2 the weight is k v - log(2k); k w - L is off by 0.07 there (numerics.md)."""
     product = Product(parse("3"))
     kappa = torch.full((ROWS, 1), 1e6)
-    product.families[0].kappa = lambda raw: kappa
+    product.families[0].kappa = lambda raw, m: kappa
     draw = drawn(product, head_of(product).float())
     v = ops.sample(
         head_of(product).float()[:, :3], kappa, [3], random.stream(5, "user", step=2), SAMPLES
@@ -206,7 +208,7 @@ def test_prior_samples(dtype):
 
 def test_location_is_where_a_concentrated_posterior_draws():
     product = space("2,3,11")
-    product.families[0].kappa = lambda raw: torch.full_like(raw, 1e24)
+    product.families[0].kappa = lambda raw, m: torch.full_like(raw, 1e24)
     head = head_of(product)
     z = drawn(product, head).z
     torch.testing.assert_close(product.location(head).expand_as(z), z, rtol=0, atol=1e-10)
@@ -218,11 +220,117 @@ def test_location_of_a_zero_head_is_the_first_basis_vector():
     assert location.tolist() == [[1, 0, 0, 0, 0, 1, 0]]
 
 
-def test_paper_parameterization():
-    product = space("5,6")
+KAPPA = {
+    "exponential": lambda a, m: m * math.exp(a / 2),
+    "scaled": lambda a, m: 4 * m * math.log1p(math.exp(a)) + 0.01,
+    "paper": lambda a, m: math.log1p(math.exp(a)) + 1,
+}
+
+
+@pytest.mark.parametrize("parameterization", KAPPA)
+def test_parameterizations(parameterization):
+    """Of the raw head and the ambient size; at most eight roundings on either side."""
+    product = space("5,e3,2", parameterization)
     head = head_of(product)
-    expected = torch.log1p(head[:, 11:].exp()) + 1
-    torch.testing.assert_close(product.concentration(head), expected, rtol=4 * EPS, atol=0)
+    seen = product.concentration(head)[:, [0, 2]]
+    expected = [
+        [KAPPA[parameterization](a, m) for a, m in zip(raw, (5, 2), strict=True)]
+        for raw in head[:, 7:9].tolist()
+    ]
+    expected = torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(seen, expected, rtol=8 * EPS, atol=0)
+
+
+def test_every_parameterization_is_a_setting_and_is_tested():
+    assert tuple(PARAMETERIZATIONS) == config.PARAMETERIZATIONS
+    assert set(KAPPA) == set(PARAMETERIZATIONS)
+    assert Product(parse("3")).families[0].kappa is latent.PARAMETERIZATIONS["exponential"].kappa
+
+
+@pytest.mark.parametrize("parameterization", ["exponential", "scaled"])
+def test_radii_are_the_root_of_the_size_where_the_list_has_the_shell(parameterization):
+    """1 in a Euclidean component; not part of the weights."""
+    product = Product(parse("e2,3,2"), parameterization)
+    root = [1.0] * 2 + [math.sqrt(3)] * 3 + [math.sqrt(2)] * 2
+    assert product.radius.dtype == torch.float32
+    assert torch.equal(product.radius, torch.tensor(root))
+    assert Product(parse("e2,e3"), parameterization).radius is None
+    assert not product.state_dict()
+
+
+@pytest.mark.parametrize("text", ["e2,3,2", "3,2", "e2"])
+def test_the_paper_has_no_radius(text):
+    assert Product(parse(text), "paper").radius is None
+
+
+@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
+@pytest.mark.parametrize("kappa_grad", config.KAPPA_GRADIENTS)
+def test_draws_have_length_1_under_every_parameterization(parameterization, kappa_grad):
+    product = space("e2,3,2,11", parameterization, kappa_grad)
+    _, *shells = drawn(product, head_of(product)).z.split([2, 3, 2, 11], -1)
+    for shell in shells:
+        assert (shell.norm(dim=-1) - 1).abs().max() <= 8 * EPS
+
+
+def test_reinforce_draws_as_naive_does():
+    head = head_of(space("e2,3,2"))
+    naive, reinforce = (
+        drawn(space("e2,3,2", "exponential", kappa_grad), head)
+        for kappa_grad in ("naive", "reinforce")
+    )
+    assert torch.equal(naive.z, reinforce.z) and torch.equal(naive.kl, reinforce.kl)
+    assert torch.equal(naive.log_weight, reinforce.log_weight)
+
+
+@pytest.mark.parametrize("kappa_grad", ["naive", "reinforce"])
+def test_gradients_through_a_draw_are_the_naive_ones(kappa_grad):
+    product = space("3,2", "exponential", kappa_grad)
+    head = head_of(product).requires_grad_()
+    z = drawn(product, head).z
+    (seen,) = torch.autograd.grad(z.sum(), head)
+    direction = head[:, :5].detach().requires_grad_()
+    raw = head[:, 5:].detach().requires_grad_()
+    kappa = (0.5 * raw).exp() * torch.tensor([3.0, 2.0], dtype=torch.float64)
+    rng = random.stream(5, "user", step=2)
+    z, *_ = ops.sample(direction, kappa, [3, 2], rng, SAMPLES, "naive")
+    assert torch.equal(seen, torch.cat(torch.autograd.grad(z.sum(), (direction, raw)), 1))
+
+
+@pytest.mark.parametrize("text", ["3,2,11", "e2,3,e1,2,11"])
+def test_the_score_is_0_and_has_the_gradient_of_every_shell(text):
+    """sum over shells of the slope of its proposal times dkappa/dhead = kappa/2."""
+    dims = [3, 2, 11]
+    product = space(text, "exponential", "reinforce")
+    head = head_of(product, scale=1.0).requires_grad_()
+    draw = drawn(product, head)
+    assert draw.score.shape == (SAMPLES, ROWS) and (draw.score == 0).all()
+    generator = torch.Generator().manual_seed(2)
+    arriving = torch.randn(SAMPLES, ROWS, generator=generator, dtype=torch.float64)
+    (seen,) = torch.autograd.grad(draw.score, head, arriving)
+    raw = head[:, 16:19].detach()
+    kappa = (0.5 * raw).exp() * torch.tensor(dims, dtype=torch.float64)
+    _, v, _, _ = ops.sample(
+        head[:, :16].detach(), kappa, dims, random.stream(5, "user", step=2), SAMPLES
+    )
+    parts = arriving[..., None] * proposal_score(kappa, v, dims) * kappa / 2
+    bound = (SAMPLES + 8) * EPS * parts.abs().sum(0)
+    assert ((seen[:, 16:19] - parts.sum(0)).abs() <= bound).all()
+    assert (seen[:, :16] == 0).all() and (seen[:, 19:] == 0).all()
+
+
+@pytest.mark.parametrize("text", ["3,2", "e2,3,2"])
+def test_a_draw_whose_numbers_depend_on_no_weight_has_no_score(text):
+    def score(components, kappa_grad, fixed=False):
+        product = space(components, "exponential", kappa_grad)
+        head = head_of(product).requires_grad_(not fixed)
+        return product.draw(head, random.stream(0, "user")).score
+
+    assert score(text, "reinforce") is not None
+    assert score(text, "implicit") is None and score(text, "naive") is None
+    assert score("e2,e3", "reinforce") is None
+    assert score(text, "reinforce", fixed=True) is None
+    with torch.no_grad():
+        assert score(text, "reinforce") is None
 
 
 def test_concentration_of_a_gaussian_is_its_mean_precision():

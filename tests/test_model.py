@@ -83,6 +83,48 @@ def test_terms_are_those_of_torch(samples):
     assert model.terms(head, images, rng).log_weight is None
 
 
+@pytest.mark.parametrize("kappa_grad", ["implicit", "naive", "reinforce"])
+def test_terms_have_the_score_of_the_draw(kappa_grad):
+    """Zeros [samples, images] whose gradient is that of the latent space's own draw."""
+    model = vae(kappa_grad=kappa_grad)
+    images, rng = digits().train[:9], random.stream(0, "user")
+    head = model.encode(images).detach().requires_grad_()
+    score = model.terms(head, images, rng, 3).score
+    if kappa_grad != "reinforce":
+        assert score is None
+        return
+    assert score.shape == (3, 9) and (score == 0).all()
+    expected = model.latent.draw(head, rng, 3).score
+    gradients = [torch.autograd.grad(x.sum(), head)[0] for x in (score, expected)]
+    assert torch.equal(*gradients) and gradients[0].abs().max() > 0
+
+
+def decoded(model):
+    """A batch of latent points, their logits, and what the decoder saw."""
+    seen = []
+    model.decoder.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    z = model.latent.prior(random.stream(0, "prior"), 3, 4)
+    return z, model.decode(z), seen[0]
+
+
+@pytest.mark.parametrize("parameterization", ["exponential", "scaled"])
+def test_the_decoder_sees_spheres_of_the_root_of_their_size(parameterization):
+    model = vae("e2,3,2", parameterization=parameterization)
+    z, logits, seen = decoded(model)
+    parts = zip((1.0, math.sqrt(3), math.sqrt(2)), z.split([2, 3, 2], -1), strict=True)
+    scaled = torch.cat([radius * part for radius, part in parts], -1)
+    assert torch.equal(seen, scaled)
+    assert logits.shape == (3, 4, 64) and torch.equal(logits, model.decoder(scaled))
+
+
+@pytest.mark.parametrize(
+    ("shells", "parameterization"), [("e2,3,2", "paper"), ("e7", "exponential")]
+)
+def test_the_decoder_sees_what_has_no_radius_itself(shells, parameterization):
+    z, _, seen = decoded(vae(shells, parameterization=parameterization))
+    assert seen is z
+
+
 def test_images_may_be_bytes_or_numbers():
     model = vae()
     images = digits().train[:9]

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hvae import data, evaluation, files, random, runs, training
 from hvae.checkpoints import Checkpoints, State
+from hvae.config import KAPPA_GRADIENTS
 from hvae.errors import Diverged, EnvironmentProblem, Interrupted, Refused
 from hvae.model import VAE
 from hvae.observer import Observer
@@ -24,10 +25,10 @@ def few_digits(monkeypatch):
     monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
 
 
-def trainer(shells="3,e2", lr=1e-3, batch_size=50, seed=0):
-    model = VAE(64, parse(shells), (16, 12))
+def trainer(shells="3,e2", lr=1e-3, batch_size=50, seed=0, kappa_grad="implicit", **options):
+    model = VAE(64, parse(shells), (16, 12), kappa_grad=kappa_grad)
     model.initialize(seed)
-    return Trainer(model, lr, batch_size, seed)
+    return Trainer(model, lr, batch_size, seed, **options)
 
 
 def step(one, images=None, skipped=None):
@@ -102,22 +103,50 @@ class TestOrder:
 
 
 class TestStep:
-    def test_it_is_adam_on_the_mean_of_the_weighted_bound(self):
+    @pytest.mark.parametrize("samples", [1, 3])
+    def test_it_is_adam_on_the_mean_of_the_weighted_bound(self, samples):
         """Against the loss written out and torch's unfused Adam, to the rounding of float32."""
-        one, other = trainer(), trainer()
+        one, other = trainer(samples=samples), trainer()
         plain = torch.optim.Adam(other.parameters, lr=1e-3, fused=False)
         images = digits().train[:50]
         weight = torch.tensor([0.25, 0.75])
         for number in range(3):
             rng = random.stream(0, "train", step=number)
             one.step(images, rng, weight, torch.zeros(()))
-            terms = other.model.terms(other.model.encode(images), images, rng)
+            terms = other.model.terms(other.model.encode(images), images, rng, samples)
             kl = 0.25 * terms.kl[:, 0] + 0.75 * terms.kl[:, 1]
             plain.zero_grad()
-            (kl - terms.log_likelihood[0]).mean().backward()
+            (kl - sum(terms.log_likelihood) / samples).mean().backward()
             plain.step()
         for a, b in zip(one.parameters, other.parameters, strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-5)  # 3 steps of 1e-3
+
+    def test_its_trace_has_the_mean_over_samples(self):
+        one = trainer(samples=3)
+        images, rng = digits().train[:50], random.stream(0, "train", step=0)
+        with torch.no_grad():
+            terms = one.model.terms(one.model.encode(images), images, rng, 3)
+        trace = step(one)
+        assert torch.equal(trace.log_likelihood, terms.log_likelihood.mean(0))
+        assert torch.equal(trace.kl, terms.kl)
+
+    def test_the_warm_up_multiplies_the_weights_of_the_components(self):
+        one, weights = trainer(kl_weights=(0.5, 2.0)), []
+        original = one.step
+
+        def watched(images, rng, weight, skipped):
+            weights.append(weight.tolist())
+            return original(images, rng, weight, skipped)
+
+        one.step = watched
+        one.epoch(digits().train, 1, 0.25)
+        one.epoch(digits().train, 2)
+        assert weights == [[0.125, 0.5]] * 3 + [[0.5, 2.0]] * 3
+
+    def test_the_figures_of_an_epoch_are_without_weights(self):
+        """With a rate that moves nothing, they are those of weights of 1."""
+        plain, weighted = (trainer(lr=1e-30, kl_weights=w) for w in (None, (0.5, 2.0)))
+        assert plain.epoch(digits().train, 1) == weighted.epoch(digits().train, 1)
 
     def test_a_loss_that_is_not_finite_changes_nothing(self):
         one = trainer()
@@ -245,9 +274,17 @@ class TestTrain:
         validation = [line["validation"]["elbo"] for line in lines(tmp_path / "run")]
         assert validation[-1] > validation[0] + 5
 
-    def test_the_same_settings_give_the_same_bits(self, tmp_path):
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {},
+            {"kappa_grad": "reinforce"},
+            {"kappa_grad": "reinforce", "samples": 3, "kl_weights": "0.5,2"},
+        ],
+    )
+    def test_the_same_settings_give_the_same_bits(self, tmp_path, settings):
         for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-            train(config(seed=seed, threads=1), tmp_path / name)
+            train(config(seed=seed, threads=1, **settings), tmp_path / name)
         a, b, c = (tmp_path / name for name in "abc")
         assert without_seconds(a) == without_seconds(b)
         assert without_seconds(a) != without_seconds(c)
@@ -270,17 +307,42 @@ class TestTrain:
         run = runs.load_run(tmp_path / "run")
         assert evaluation.elbo(run.model, digits().validation, 0) == result["validation"]
 
-    def test_last_weights_are_those_of_the_last_epoch(self, tmp_path):
-        train(config(), tmp_path / "run")
+    @pytest.mark.parametrize(
+        ("settings", "options"),
+        [
+            ({}, {}),
+            ({"kl_weights": "0.5,2"}, {"kl_weights": (0.5, 2.0)}),
+            ({"shells": "2,e4"}, {"shells": "2,e4", "kl_weights": (1.0, 1.375)}),
+            ({"samples": 2, "kappa_grad": "reinforce"},) * 2,
+        ],
+        ids=["defaults", "kl_weights", "auto", "reinforce"],
+    )
+    def test_last_weights_are_those_of_the_last_epoch(self, tmp_path, settings, options):
+        """The trainer gets every setting: three epochs by hand are those of the run."""
+        train(config(**settings), tmp_path / "run")
         packed, state = newest(tmp_path / "run")
         assert (state.epoch, state.steps) == (3, 9)
-        one = trainer()
+        one = trainer(**options)
         for epoch, weight in ((1, 0.5), (2, 1.0), (3, 1.0)):
             one.epoch(digits().train, epoch, weight)
         weights, optimizer = one.model.state_dict(), one.optimizer_state()
         assert all(torch.equal(packed[f"weights/{k}"], v) for k, v in weights.items())
         assert all(torch.equal(packed[f"optimizer/{k}"], v) for k, v in optimizer.items())
         assert len(packed) == 5 * len(one.parameters)
+
+    def test_the_settings_of_the_loss_are_recorded(self, tmp_path):
+        settings = config(kl_weights="0.5,2", samples=2, kappa_grad="reinforce")
+        train(settings, tmp_path / "run")
+        document = files.read_json(tmp_path / "run" / runs.CONFIG)
+        assert document["kl_weights"] == "0.5,2.0" and document["samples"] == 2
+        assert runs.read_config(tmp_path / "run") == settings
+
+    def test_the_gradient_of_the_concentration_makes_the_run(self, tmp_path):
+        """Each of the three trains, and to weights of its own."""
+        for name in KAPPA_GRADIENTS:
+            assert train(config(kappa_grad=name), tmp_path / name)["completed"] is True
+        weights = [(tmp_path / name / runs.BEST).read_bytes() for name in KAPPA_GRADIENTS]
+        assert len(set(weights)) == 3
 
     def test_a_run_shorter_than_the_warm_up_records_its_last_epoch(self, tmp_path):
         result = train(config(epochs=2, warmup=100), tmp_path / "run")
@@ -338,8 +400,12 @@ class TestDevices:
                 assert one[split]["kappa"] == pytest.approx(other[split]["kappa"], rel=1e-2)
 
     @pytest.mark.parametrize("device", exact.DEVICES)
-    @pytest.mark.parametrize("shells", ["3,4,5", ",".join(["2"] * 40)])
-    def test_a_step_reads_nothing_from_the_device_and_has_few_ops(self, device, shells):
+    @pytest.mark.parametrize(
+        ("kappa_grad", "samples", "most"), [("implicit", 1, 64), ("reinforce", 3, 104)]
+    )
+    def test_a_step_reads_nothing_from_the_device_and_has_few_ops(
+        self, device, kappa_grad, samples, most
+    ):
         """What a read would dispatch does not occur, and 40 shells take the ops that 3 take."""
 
         class Recorder(TorchDispatchMode):
@@ -347,19 +413,26 @@ class TestDevices:
                 names.append(function.overloadpacket.__name__)
                 return function(*arguments, **(options or {}))
 
-        model, names = VAE(64, parse(shells), (16, 12)), []
-        model.initialize(0)
-        one = Trainer(model.to(device), 1e-3)
-        images = digits().train[:50].to(device)
-        rng = random.stream(0, "train", device=device)
-        weight = torch.ones(len(model.latent.shells), device=device)
-        with Recorder():
-            one.step(images, rng, weight, torch.zeros((), device=device))
+        recorded = []
+        for shells in ("3,4,5", ",".join(["2"] * 40)):
+            names = []
+            model = VAE(64, parse(shells), (16, 12), kappa_grad=kappa_grad)
+            model.initialize(0)
+            one = Trainer(model.to(device), 1e-3, samples=samples)
+            images = digits().train[:50].to(device)
+            rng = random.stream(0, "train", device=device)
+            weight = torch.ones(len(model.latent.shells), device=device)
+            skipped = torch.zeros((), device=device)
+            with Recorder():
+                one.step(images, rng, weight, skipped)
+            recorded.append(names)
+        assert recorded[0] == recorded[1]
+        names = recorded[0]
         assert {"addmm", "sample", "sample_backward", "bernoulli", "_fused_adam_"} <= set(names)
         assert not {"_local_scalar_dense", "nonzero", "equal", "is_nonzero"} & set(names)
         assert names.count("sample") == names.count("sample_backward") == 1
         views = {"t", "transpose", "view", "_unsafe_view", "split_with_sizes", "detach", "expand"}
-        assert len([name for name in names if name not in views]) <= 60
+        assert len([name for name in names if name not in views]) <= most
 
 
 class TestDivergence:

@@ -42,7 +42,7 @@ def measure(settings: Settings) -> list[Figure]:
 
     def decode() -> None:
         for z in chunks:
-            network.decode(z)
+            network.decoder(z)
 
     whole = Subject(lambda: evaluate(network, rows, SAMPLES, seed=0), settings.clock)
     decoder = Subject(decode, settings.clock)

@@ -237,7 +237,7 @@ def test_the_reflection_takes_the_first_axis_to_the_mean_direction():
 def test_the_usual_latent_space_takes_the_place_of_the_product():
     shells = parse("3,2,10")
     torch.manual_seed(3)
-    usual, product = UsualProduct(shells), Product(shells)
+    usual, product = UsualProduct(shells), Product(shells, "paper")
     assert (usual.heads, usual.size) == (product.heads, product.size)
     network = networks.model("3,2,10", torch.device("cpu"))
     network.latent = usual

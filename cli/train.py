@@ -51,7 +51,7 @@ def _setting(name: str, help: str, **more: Any) -> Any:
 @_setting(
     "kl_weights",
     f"What the KL of each component weighs in the loss: {balance.allowed()}. "
-    "auto is 1 + (1 - least d / d) / 2 for a component of d dimensions; equal is the ELBO.",
+    "auto is 2 - least d / d for a sphere of d dimensions, 1 for others; equal is the ELBO.",
     metavar="LIST",
 )
 @_setting("samples", "Draws of an image in a training step.")

@@ -1,17 +1,16 @@
 """The language of `--kl-weights`: what the KL of each component weighs in the loss.
 
 `equal` is the ELBO; `1,1,1.5` is a weight for each component; `auto` is a weight that follows the
-dimension, so that neither the small components nor the large ones are left without use.
+dimension of a shell, so that neither the small shells nor the large ones are left without use.
 """
 
 import re
 from collections.abc import Sequence
 
 from hvae.errors import Refused
-from hvae.shells import Shell
+from hvae.shells import SPHERE, Shell
 
 WORDS = ("auto", "equal")
-EXCESS = 0.5  # results/expressivity
 MIN_WEIGHT, MAX_WEIGHT = 1e-6, 1e6
 
 
@@ -26,10 +25,11 @@ def allowed() -> str:
 def parse(text: str, shells: Sequence[Shell]) -> list[float]:
     """The weight of every component's KL.
 
-    Under `auto` a component of d dimensions has the weight 1 + (1 - least d / d) / 2, from 1 for
-    the smallest to below 1.5; a shell has d = m - 1. A von Mises-Fisher posterior is as wide in one
-    direction as in every other, so that all d pay for the precision that some need: what a small
-    shell can hold is cheaper there, and the large one is for the rest.
+    Under `auto` a shell of dimension d = m - 1 has the weight 2 - least d / d, from 1 for the
+    smallest to below 2. A von Mises-Fisher posterior is as wide in one direction as in every
+    other, so that all d pay for the precision that some need: what a small shell can hold is
+    cheaper there, and the large one is for the rest. A Gaussian has a variance for every direction
+    and the weight 1.
 
     Args:
         text: what `--kl-weights` says.
@@ -42,8 +42,7 @@ def parse(text: str, shells: Sequence[Shell]) -> list[float]:
     if text == "equal":
         return [1.0] * len(shells)
     if text == "auto":
-        least = min(shell.dimension for shell in shells)
-        return [1.0 + EXCESS * (1.0 - least / shell.dimension) for shell in shells]
+        return _by_dimension(shells)
     weights = [_weight(item.strip()) for item in text.split(",")]
     if len(weights) != len(shells):
         raise _refused(f"a list of {len(weights)} for a space of {len(shells)}")
@@ -58,6 +57,15 @@ def canonical(text: str, shells: Sequence[Shell]) -> str:
     """
     weights = parse(text, shells)
     return text.strip() if text.strip() in WORDS else ",".join(f"{weight!r}" for weight in weights)
+
+
+def _by_dimension(shells: Sequence[Shell]) -> list[float]:
+    """Measured in results/expressivity."""
+    dimensions = [shell.size - 1 for shell in shells if shell.kind == SPHERE]
+    return [
+        2.0 - min(dimensions) / (shell.size - 1) if shell.kind == SPHERE else 1.0
+        for shell in shells
+    ]
 
 
 def _weight(item: str) -> float:

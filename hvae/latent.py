@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from hvae import ops
 from hvae.score import surrogate
-from hvae.shells import Shell
+from hvae.shells import EUCLIDEAN, SPHERE, Shell
 
 
 class Draw(NamedTuple):
@@ -94,7 +94,7 @@ class Spheres(nn.Module):
             its proposals (`hvae.score`).
     """
 
-    kind = ""
+    kind = SPHERE
 
     def __init__(
         self, shells: Sequence[Shell], first: int, parameterization: str, kappa_grad: str
@@ -149,7 +149,7 @@ class Euclidean(nn.Module):
     Heads: means [R, sum of m] and log variances [R, sum of m]. The arguments are `Spheres`'.
     """
 
-    kind = "e"
+    kind = EUCLIDEAN
 
     def __init__(
         self, shells: Sequence[Shell], first: int, parameterization: str, kappa_grad: str

@@ -22,20 +22,20 @@ class Kind:
         prefix: what stands before the size in `--shells`; it names the kind everywhere.
         name: for people.
         least: the smallest size.
-        ambient: how many more coordinates it has than dimensions.
     """
 
     prefix: str
     name: str
     least: int
-    ambient: int
 
+
+SPHERE, EUCLIDEAN = "", "e"
 
 KINDS = {
     kind.prefix: kind
     for kind in (
-        Kind("", "a von Mises-Fisher shell by ambient dimension", 2, 1),
-        Kind("e", "a Euclidean component", 1, 0),
+        Kind(SPHERE, "a von Mises-Fisher shell by ambient dimension", 2),
+        Kind(EUCLIDEAN, "a Euclidean component", 1),
     )
 }
 
@@ -46,11 +46,6 @@ class Shell:
 
     kind: str
     size: int
-
-    @property
-    def dimension(self) -> int:
-        """Of the space itself: m - 1 for the sphere S^{m-1}."""
-        return self.size - KINDS[self.kind].ambient
 
     def __str__(self) -> str:
         return f"{self.kind}{self.size}"

@@ -31,30 +31,24 @@ def test_a_list_is_itself():
 
 
 @pytest.mark.parametrize(
-    ("space", "dimensions"),
+    ("space", "expected"),
     [
-        ("2,3,e4", [1, 2, 4]),
-        ("41,e4,6", [40, 4, 5]),
+        ("2,3,5", [1, 2 - 1 / 2, 2 - 1 / 4]),
+        ("41,e4,6", [2 - 5 / 40, 1, 1]),
         ("e1,2", [1, 1]),
-        ("e6,4", [6, 3]),
-        ("4096,2", [4095, 1]),
+        ("e6,4,e1,10", [1, 1, 1, 2 - 3 / 9]),
+        ("4096,2", [2 - 1 / 4095, 1]),
+        ("e3,e40", [1, 1]),
     ],
 )
-def test_auto_follows_the_dimension(space, dimensions):
-    """m - 1 for a shell, m for a Euclidean component; by the least of them."""
-    weights = parse("auto", space)
-    expected = [1 + (1 - min(dimensions) / d) / 2 for d in dimensions]
-    assert weights == pytest.approx(expected, rel=2.0**-50)
-    assert min(weights) == 1.0 and len(set(weights)) == len(set(dimensions))
+def test_auto_follows_the_dimension_of_a_shell(space, expected):
+    """d = m - 1 for the sphere in R^m; a Gaussian component weighs 1."""
+    assert parse("auto", space) == pytest.approx(expected, rel=2.0**-50)
 
 
 @pytest.mark.parametrize("space", ["5,5,5,5", "3,e2", "e7", "2", "e9,10,10"])
-def test_auto_of_a_balanced_space_is_equal(space):
+def test_auto_of_equal_shells_is_equal(space):
     assert parse("auto", space) == parse("equal", space)
-
-
-def test_auto_knows_the_ratios_only():
-    assert parse("auto", "2,3,e4") == parse("auto", "e10,21,41")
 
 
 @pytest.mark.parametrize("text", REFUSED)

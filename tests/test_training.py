@@ -312,7 +312,7 @@ class TestTrain:
         [
             ({}, {}),
             ({"kl_weights": "0.5,2"}, {"kl_weights": (0.5, 2.0)}),
-            ({"shells": "2,e4"}, {"shells": "2,e4", "kl_weights": (1.0, 1.375)}),
+            ({"shells": "2,5"}, {"shells": "2,5", "kl_weights": (1.0, 1.75)}),
             ({"samples": 2, "kappa_grad": "reinforce"},) * 2,
         ],
         ids=["defaults", "kl_weights", "auto", "reinforce"],

@@ -1,7 +1,7 @@
 """The language of `--kl-weights`: what the KL of each component weighs in the loss.
 
 `equal` is the ELBO; `1,1,1.5` is a weight for each component; `auto` is a weight that follows the
-dimension of a shell, so that neither the small shells nor the large ones are left without use.
+dimension of a shell, so that in an uneven space neither the small shells nor the large are lost.
 """
 
 import re

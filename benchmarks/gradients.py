@@ -29,6 +29,7 @@ from hvae.model import VAE, Terms
 from hvae.objective import loss
 from hvae.runs import Run, load_run
 from hvae.score import surrogate
+from hvae.shells import SPHERE
 
 GROUP = 8
 ESTIMATORS = {
@@ -114,7 +115,7 @@ def measure(run: Run, images: int, draws: int) -> dict[str, Any]:
     Raises:
         Refused: its latent space has components that are not shells.
     """
-    if any(shell.kind != "" for shell in run.model.latent.shells):
+    if any(shell.kind != SPHERE for shell in run.model.latent.shells):
         raise Refused(f"{run.path}: {run.config.shells}; allowed: shells only, which have a kappa")
     validation = data.load(run.config.dataset, run.config.data_dir).validation[:images]
     return {
@@ -147,6 +148,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100, help="of the validation split")
     parser.add_argument("--draws", type=int, default=2000, help="of each image")
     options = parser.parse_args()
+    if options.images < 1 or options.draws < 4 * GROUP:
+        parser.error(f"allowed: --images from 1, --draws from {4 * GROUP}")
     use_threads(1)
     documents = []
     for folder in options.runs:

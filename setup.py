@@ -14,7 +14,7 @@ os.environ.setdefault("TORCH_CUDA_ARCH_LIST", "8.0;9.0+PTX")
 
 import torch
 from pybind11.setup_helpers import Pybind11Extension
-from setuptools import setup
+from setuptools import find_packages, setup
 from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
 
 WITH_CUDA = torch.version.cuda is not None and CUDA_HOME is not None
@@ -66,7 +66,23 @@ def ops_extension():
     )
 
 
+# The command line and the benchmarks stand beside the library and are installed within it.
+BESIDE = {"hvae.cli": "cli", "hvae.benchmarks": "benchmarks"}
+
+
+def packages():
+    """The library's packages, and those of the folders in `BESIDE`."""
+    inner = [
+        name if not inside else f"{name}.{inside}"
+        for name, folder in BESIDE.items()
+        for inside in ("", *find_packages(folder))
+    ]
+    return [*find_packages(include=["hvae", "hvae.*"]), *inner]
+
+
 setup(
+    packages=packages(),
+    package_dir={"hvae": "hvae", **BESIDE},
     ext_modules=[
         ops_extension(),
         Pybind11Extension("hvae._math", ["csrc/math.cpp"], extra_compile_args=[*COMPILE, *QUIET]),

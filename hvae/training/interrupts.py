@@ -3,6 +3,7 @@
 import signal
 import threading
 from types import FrameType
+from typing import Any
 
 from hvae.errors import Interrupted
 
@@ -24,7 +25,7 @@ class Interrupts:
         self.urgent = False
         self._waiting = False
         self._pending: int | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""The lock of a run's folder: one process at a time, and nobody once that process has ended."""
+"""The lock of a run's folder: one process at a time; the system releases it when that one ends."""
 
 import contextlib
 import fcntl
@@ -24,7 +24,7 @@ def owned(folder: Path) -> Iterator[int]:
         EnvironmentProblem: it belongs to another process, or cannot be locked.
     """
     with _opened(folder, os.O_RDWR | os.O_CREAT) as handle:
-        _take(handle, folder)
+        _take(handle, folder, fcntl.LOCK_EX)
         yield handle
 
 
@@ -36,12 +36,15 @@ def sign(handle: int) -> None:
 def refuse_owned(folder: Path) -> None:
     """Refuse a folder that belongs to a process.
 
+    A shared lock tells as much as an exclusive one, and is what a file that is open for reading
+    can have where the file system makes record locks of them, as NFS does (flock(2)).
+
     Raises:
         EnvironmentProblem: it does, or the lock cannot be looked at.
     """
     if (folder / LOCK).exists():
         with _opened(folder, os.O_RDONLY) as handle:
-            _take(handle, folder)
+            _take(handle, folder, fcntl.LOCK_SH)
 
 
 @contextlib.contextmanager
@@ -56,9 +59,9 @@ def _opened(folder: Path, flags: int) -> Iterator[int]:
         os.close(handle)
 
 
-def _take(handle: int, folder: Path) -> None:
+def _take(handle: int, folder: Path, kind: int) -> None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
         owner = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
         raise EnvironmentProblem(

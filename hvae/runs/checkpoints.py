@@ -6,7 +6,6 @@ are functions of the seed, the epoch and the step, so that they need no more tha
 The two newest are kept; one is dropped only when the next has been read back from the disk.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -18,7 +17,9 @@ from torch import Tensor
 
 from hvae import files
 from hvae.errors import EnvironmentProblem, Refused
-from hvae.metrics import Mark
+from hvae.runs import schema
+from hvae.runs.checks import is_count, is_figures, is_number, is_text, is_texts, is_versions
+from hvae.runs.metrics import Mark
 
 FOLDER = "last"
 KEPT = 2
@@ -31,7 +32,7 @@ class State:
     """What a checkpoint says beside its tensors.
 
     Attributes:
-        config: the settings, as in config.json.
+        config: the settings, as in config.json of any schema, with no data_dir.
         data_checksum: of the data set.
         epoch: that ended; steps: updates since the beginning.
         best_epoch: 0 until there is one; best_validation: its figures, or None.
@@ -64,9 +65,14 @@ class State:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "State":
         """Raises Refused for an absent or unknown key, or a value that is not of its kind."""
-        if set(document) != {field.name for field in fields(cls)}:
+        given = {name: value for name, value in document.items() if name != schema.KEY}
+        if set(given) != {field.name for field in fields(cls)}:
             raise Refused("it is not the state of a run")
-        return cls(**document)
+        return cls(**given)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object from which `from_json` makes an equal state."""
+        return {schema.KEY: schema.CURRENT, **asdict(self)}
 
 
 class Checkpoints:
@@ -82,8 +88,8 @@ class Checkpoints:
     def paths(self) -> list[Path]:
         """Those that are there, by the epoch in their names, newest first."""
         found = {path: _epoch(path) for path in self.folder.glob("epoch-*.safetensors")}
-        named = [path for path, epoch in found.items() if epoch is not None]
-        return sorted(named, key=lambda path: found[path], reverse=True)
+        named = {path: epoch for path, epoch in found.items() if epoch is not None}
+        return sorted(named, key=named.__getitem__, reverse=True)
 
     def path(self, epoch: int) -> Path:
         """Where that of an epoch is."""
@@ -97,14 +103,11 @@ class Checkpoints:
                 checkpoints before are still there.
         """
         path = self.path(state.epoch)
-        packed = {
-            f"{group}/{name}": t for group, part in tensors.items() for name, t in part.items()
-        }
         with files.writing(self.folder):
             self.folder.mkdir(exist_ok=True)
-        files.write_tensors(path, packed, asdict(state))
+        files.write_tensors(path, _flat(tensors), state.to_json())
         self._read_back(path)
-        older = [other for other in self.paths() if _epoch(other) < state.epoch]
+        older = [other for other in self.paths() if (_epoch(other) or 0) < state.epoch]
         for other in set(self.paths()) - {path, *older[: KEPT - 1]}:
             with files.writing(other):
                 other.unlink(missing_ok=True)
@@ -116,14 +119,13 @@ class Checkpoints:
         Raises:
             Refused: it is damaged, or does not fit; the message names it.
         """
-        packed, document = files.read_packed(path)
+        found, document = files.read_packed(path)
+        packed = schema.tensors(found, document)
         try:
             state = State.from_json(document)
         except Refused as error:
             raise Refused(f"{path} is damaged: {error}") from error
-        expected = {
-            f"{group}/{name}": t for group, part in like.items() for name, t in part.items()
-        }
+        expected = _flat(like)
         if set(packed) != set(expected):
             raise Refused(f"{path} is of another network: its tensors have other names")
         for name, tensor in packed.items():
@@ -155,49 +157,20 @@ def _epoch(path: Path) -> int | None:
     return int(match[1]) if match else None
 
 
-def is_count(value: object) -> bool:
-    """Whether a value from a JSON document is a number of things."""
-    return type(value) is int and 0 <= value < 2**63
-
-
-def is_number(value: object) -> bool:
-    """Whether a value from a JSON document is a finite number."""
-    return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
-
-
 def _is_mark(value: object) -> bool:
     parts = list(value) if isinstance(value, list | tuple) else []
-    return len(parts) == 2 and is_count(parts[0]) and isinstance(parts[1], str)
-
-
-def is_figures(value: object) -> bool:
-    """Whether a value from a JSON document is what `hvae.evaluation.summary` gives."""
-    means, lists = ("elbo", "re", "kl"), ("kl_per_shell", "kappa")
-    if not isinstance(value, dict) or set(value) != {*means, *lists}:
-        return False
-    numbers = [value[name] for name in means]
-    for name in lists:
-        numbers += value[name] if isinstance(value[name], list) else [None]
-    return all(map(is_number, numbers))
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
-
-
-def _is_versions(value: object) -> bool:
-    return isinstance(value, dict) and _is_texts([*value.keys(), *value.values()])
+    return len(parts) == 2 and is_count(parts[0]) and is_text(parts[1])
 
 
 _RULES: dict[str, Callable[[object], bool]] = {
     "config": lambda value: isinstance(value, dict),
-    "data_checksum": lambda value: isinstance(value, str),
+    "data_checksum": is_text,
     "epoch": is_count,
     "steps": is_count,
     "best_epoch": is_count,
     "best_validation": lambda value: value is None or is_figures(value),
     "metrics": _is_mark,
-    "seconds": lambda value: is_number(value) and value >= 0,
-    "warnings": _is_texts,
-    "versions": _is_versions,
+    "seconds": lambda value: is_number(value) and value >= 0,  # type: ignore[operator]
+    "warnings": is_texts,
+    "versions": is_versions,
 }

@@ -2,46 +2,22 @@
 
 `10,10,10,11` is S^9 x S^9 x S^9 x S^10, four von Mises-Fisher shells by ambient dimension; `e41`
 is a Euclidean component of 41 dimensions with a diagonal Gaussian posterior; `10,10,e21` mixes
-them.
+them. Kinds of other packages have letters of their own (`hvae.latent.kinds`).
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hvae.errors import Refused
+from hvae.errors import Refused, short
+from hvae.latent.kinds import KINDS
 
 MAX_SIZE = 4096  # the largest dimension for which the accuracy of the kernels is tabulated
 MAX_TOTAL = 65536
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A row of the table of component kinds.
-
-    Attributes:
-        prefix: what stands before the size in `--shells`; it names the kind everywhere.
-        name: for people.
-        least: the smallest size.
-    """
-
-    prefix: str
-    name: str
-    least: int
-
-
-SPHERE, EUCLIDEAN = "", "e"
-
-KINDS = {
-    kind.prefix: kind
-    for kind in (
-        Kind(SPHERE, "a von Mises-Fisher shell by ambient dimension", 2),
-        Kind(EUCLIDEAN, "a Euclidean component", 1),
-    )
-}
-
-
-@dataclass(frozen=True)
-class Shell:
+class Component:
     """One component of a latent space: its kind, a key of `KINDS`, and how many coordinates."""
 
     kind: str
@@ -54,13 +30,13 @@ class Shell:
 def allowed() -> str:
     """One line that says what `--shells` takes."""
     kinds = " or ".join(
-        f"{kind.prefix}{kind.least} to {kind.prefix}{MAX_SIZE} ({kind.name})"
-        for kind in KINDS.values()
+        f"{prefix}{family.least} to {prefix}{MAX_SIZE} ({family.title})"
+        for prefix, family in KINDS.items()
     )
     return f"sizes separated by commas, each {kinds}, at most {MAX_TOTAL} coordinates in all"
 
 
-def parse(text: str) -> tuple[Shell, ...]:
+def parse(text: str) -> tuple[Component, ...]:
     """The components that `text` names, in its order.
 
     Raises:
@@ -68,33 +44,29 @@ def parse(text: str) -> tuple[Shell, ...]:
     """
     if not text.strip():
         raise _refused("the list is empty")
-    shells = tuple(_component(item.strip()) for item in text.split(","))
-    if sum(shell.size for shell in shells) > MAX_TOTAL:
+    components = tuple(_component(item.strip()) for item in text.split(","))
+    if sum(component.size for component in components) > MAX_TOTAL:
         raise _refused(f"more than {MAX_TOTAL} coordinates")
-    return shells
+    return components
 
 
-def text(shells: tuple[Shell, ...]) -> str:
-    """The canonical text of a latent space: `parse(text(shells)) == shells`."""
-    return ",".join(map(str, shells))
+def text(components: Sequence[Component]) -> str:
+    """The canonical text of a latent space: `parse(text(components)) == components`."""
+    return ",".join(map(str, components))
 
 
-def _component(item: str) -> Shell:
+def _component(item: str) -> Component:
     match = re.fullmatch(r"([A-Za-z]*)([0-9]{1,9})", item)
     if match is None:
-        raise _refused(f"{_short(item)} is not a component")
+        raise _refused(f"{short(item)} is not a component")
     prefix, size = match[1], int(match[2])
     if prefix not in KINDS:
-        raise _refused(f"{_short(item)} is of an unknown kind")
+        raise _refused(f"{short(item)} is of an unknown kind")
     if size < KINDS[prefix].least:
-        raise _refused(f"{_short(item)} is too small")
+        raise _refused(f"{short(item)} is too small")
     if size > MAX_SIZE:
-        raise _refused(f"{_short(item)} is too large")
-    return Shell(prefix, size)
-
-
-def _short(item: str) -> str:
-    return repr(item if len(item) <= 24 else item[:21] + "...")
+        raise _refused(f"{short(item)} is too large")
+    return Component(prefix, size)
 
 
 def _refused(what: str) -> Refused:

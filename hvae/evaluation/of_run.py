@@ -59,10 +59,9 @@ def evaluate_run(
         own,
         seed=own.seed if seed is None else seed,
         threads=own.threads if threads is None else threads,
-        data_dir=own.data_dir if data_dir is None else data_dir,
     )
     use_threads(threads)
-    dataset = data.load(config.dataset, config.data_dir, progress=observer.download)
+    dataset = data.load(config.dataset, data_dir, recorded=own.data_dir, progress=observer.download)
     warnings = [*dataset.warnings, *_other_data(run, dataset)]
     for warning in warnings:
         observer.warning(warning)

@@ -16,9 +16,9 @@ from hvae.errors import Refused
 class Likelihood(nn.Module, ABC):
     """p(x | z): what the numbers that the decoder gives say of a row of data.
 
-    A subclass sets `title` and `takes`, gives `outputs`, and computes; it may have parameters of its
-    own, which are trained with the networks. Shapes are for R rows of D numbers and K samples; what
-    is [..., outputs] may have any leading shape.
+    A subclass sets `title` and `takes`, gives `outputs`, and computes. It may have parameters of
+    its own, which are trained with the networks. Shapes are for R rows of D numbers and K samples;
+    what is [..., outputs] may have any leading shape.
 
     Args:
         data: what the rows are.

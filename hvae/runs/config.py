@@ -1,6 +1,5 @@
 """The settings of a run: one frozen dataclass, checked when it is made, and its JSON form."""
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -162,7 +161,7 @@ class TrainConfig:
         self._set("lr", float(self.lr))
         self._set("checkpoint_every", float(self.checkpoint_every))
         if self.data_dir is not None:
-            self._set("data_dir", os.path.abspath(self.data_dir))
+            self._set("data_dir", data.absolute_folder(self.data_dir))
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

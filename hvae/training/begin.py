@@ -51,16 +51,10 @@ def train(
     path = default_folder(config) if out is None else Path(out)
     refuse_taken(path)
     with memory.guarded(), Interrupts() as interrupts:
-        dataset = load_data(config, config.data_dir, observer)
+        dataset = data.load(config.dataset, config.data_dir, progress=observer.download)
+        for warning in dataset.warnings:
+            observer.warning(warning)
         state = open_state(config, dataset)
         with RunFolder.create(path, config) as folder:
             folder.metrics.cut(START)
             return TrainingLoop(config, state, dataset, folder, observer, interrupts).finish()
-
-
-def load_data(config: TrainConfig, data_dir: str | None, observer: Observer) -> data.Dataset:
-    """The data set of the settings; its warnings are told."""
-    dataset = data.load(config.dataset, data_dir, progress=observer.download)
-    for warning in dataset.warnings:
-        observer.warning(warning)
-    return dataset

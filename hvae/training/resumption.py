@@ -13,7 +13,6 @@ from hvae.runs import RunFolder, TrainConfig, lock, read_config, read_result
 from hvae.runs.checkpoints import State
 from hvae.runs.folder import RESULT
 from hvae.runs.metrics import START, Mark
-from hvae.training.begin import load_data
 from hvae.training.interrupts import Interrupts
 from hvae.training.loop import TrainingLoop, open_state
 from hvae.training.protocol import Progress, TrainingState
@@ -58,7 +57,11 @@ def resume(
     lock.refuse_owned(path)
     use_threads(config.threads)
     with memory.guarded(), Interrupts() as interrupts:
-        dataset = load_data(config, config.data_dir if data_dir is None else data_dir, observer)
+        dataset = data.load(
+            config.dataset, data_dir, recorded=config.data_dir, progress=observer.download
+        )
+        for warning in dataset.warnings:
+            observer.warning(warning)
         state = open_state(config, dataset)
         with RunFolder.reopen(path) as reopened:
             ended = _ended(path, config, Observer())

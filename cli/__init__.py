@@ -77,4 +77,4 @@ def _open_standard_streams() -> None:
     """What the shell closed (`>&-`) becomes /dev/null; Python has None in its place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115: it stays open
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115

@@ -8,17 +8,18 @@ from torch import Tensor
 
 from hvae import random
 from hvae.model import VAE
+from hvae.rows import Rows
 
 _ENCODER_ROWS = 1000
 
 
 @torch.no_grad()
-def elbo(model: VAE, rows: Tensor, seed: int) -> dict[str, Any]:
+def elbo(model: VAE, rows: Rows, seed: int) -> dict[str, Any]:
     """The ELBO at KL weight 1 with one sample a row, the same noise at every call.
 
     Args:
         model: the model.
-        rows: [N, D], as the data set has them.
+        rows: N of them, as the data set has them.
         seed: of the stream "validation", step 0, row = index of the row.
 
     Returns:
@@ -26,7 +27,7 @@ def elbo(model: VAE, rows: Tensor, seed: int) -> dict[str, Any]:
     """
     parts = []
     for first in range(0, len(rows), _ENCODER_ROWS):
-        batch = rows[first : first + _ENCODER_ROWS]
+        batch = rows[first : first + _ENCODER_ROWS].to(model.device)
         rng = random.stream(seed, "validation", row=first, device=batch.device)
         terms = model.terms(batch, rng)
         parts.append((terms.log_likelihood[0], terms.kl, terms.posterior.concentration))

@@ -12,6 +12,7 @@ from hvae.latent import ProductPosterior
 from hvae.memory import out_of_memory
 from hvae.model import VAE
 from hvae.observer import Observer
+from hvae.rows import Rows
 
 MAX_SAMPLES = 2**32 - 1  # the random stream counts samples in 32 bits
 
@@ -46,7 +47,7 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    model: VAE, rows: Tensor, samples: int, seed: int, observer: Observer | None = None
+    model: VAE, rows: Rows, samples: int, seed: int, observer: Observer | None = None
 ) -> Evaluation:
     """ELBO, its parts, and the log-likelihood by importance sampling.
 
@@ -56,8 +57,8 @@ def evaluate(
     it halves the chunk.
 
     Args:
-        model: the model, on the device of the rows.
-        rows: [N, D], as the data set has them, N >= 1.
+        model: the model.
+        rows: N >= 1 of them, as the data set has them.
         samples: K >= 1, importance samples a row.
         seed: any integer.
         observer: told of every block of rows.
@@ -69,18 +70,20 @@ def evaluate(
     """
     observer = observer or Observer()
     check_samples(samples)
-    width = model.likelihood.data.size
-    if rows.shape[1] != width:
-        raise Refused(f"rows of {rows.shape[1]} numbers; allowed: {width}, as the model")
-    raw = torch.cat([model.posterior(batch).raw for batch in rows.split(_ENCODER_ROWS)])
+    width, found = model.likelihood.data.size, rows[0:1].shape[1]
+    if found != width:
+        raise Refused(f"rows of {found} numbers; allowed: {width}, as the model")
+    batches = (rows[i : i + _ENCODER_ROWS] for i in range(0, len(rows), _ENCODER_ROWS))
+    raw = torch.cat([model.posterior(batch.to(model.device)).raw for batch in batches])
     posterior = model.latent.posterior(raw)
-    points = max(1, _CHUNK_BYTES[rows.device.type] // point_bytes(model))
+    points = max(1, _CHUNK_BYTES[model.device.type] // point_bytes(model))
     blocks: list[Tensor] = []
     first = 0
     while first < len(rows):
         part = slice(first, first + min(_ROWS, points))
         try:
-            blocks.append(_block(model, posterior[part], rows[part], first, samples, seed, points))
+            there = rows[part].to(model.device)
+            blocks.append(_block(model, posterior[part], there, first, samples, seed, points))
         except (MemoryError, RuntimeError) as error:
             points = _fewer(points, error)
             continue

@@ -66,7 +66,7 @@ def evaluate_run(
     for warning in warnings:
         observer.warning(warning)
     rows = dataset.epoch(own.seed, 0) if split == "train" else getattr(dataset, split)
-    evaluation = evaluate(run.model, rows.to(device), samples, config.seed, observer)
+    evaluation = evaluate(run.model, rows, samples, config.seed, observer)
     document = {
         "run": run.path.resolve().name,
         "dataset": dataset.name,

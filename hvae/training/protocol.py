@@ -16,6 +16,7 @@ from torch import Tensor
 from hvae.errors import Refused
 from hvae.evaluation.elbo import elbo
 from hvae.model import VAE
+from hvae.rows import Rows
 from hvae.training.divergence import NO_COMPONENT, NotFinite
 from hvae.training.step import Trainer
 
@@ -26,12 +27,12 @@ class TrainingData(Protocol):
     """What the protocol asks of a data set (`hvae.data.Dataset`)."""
 
     @property
-    def train(self) -> Tensor: ...
+    def train(self) -> Rows: ...
 
     @property
-    def validation(self) -> Tensor: ...
+    def validation(self) -> Rows: ...
 
-    def epoch(self, seed: int, epoch: int) -> Tensor: ...
+    def epoch(self, seed: int, epoch: int) -> Rows: ...
 
 
 class Settings(Protocol):

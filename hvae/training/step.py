@@ -9,6 +9,7 @@ from torch import Tensor
 from hvae import ops, random
 from hvae.evaluation.elbo import summary
 from hvae.model import VAE, loss
+from hvae.rows import Rows
 from hvae.training.divergence import NotFinite, first_bad_component
 
 
@@ -115,7 +116,7 @@ class Trainer:
 
     def epoch(
         self,
-        rows: Tensor,
+        rows: Rows,
         epoch: int,
         warmup_factor: float = 1.0,
         before_step: Callable[[], None] = lambda: None,
@@ -123,7 +124,7 @@ class Trainer:
         """Every row once, in the epoch's own order.
 
         Args:
-            rows: [N, D], as the data set has them.
+            rows: N of them, as the data set has them.
             epoch: its number, from 1.
             warmup_factor: by which the KL weights of all components are multiplied.
             before_step: called before every step; what it raises ends the epoch.

@@ -1,12 +1,12 @@
-"""hvae.shells: the language of --shells."""
+"""hvae.latent.grammar: the language of --shells."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hvae import shells
 from hvae.errors import Refused
-from hvae.shells import MAX_SIZE, MAX_TOTAL, Shell, parse
+from hvae.latent import KINDS, grammar
+from hvae.latent.grammar import MAX_SIZE, MAX_TOTAL, Component, parse
 
 REFUSED = [
     "", " ", ",", "10,", ",10", "10,,10", "1", "0", "-3", "+3", "2.5", "1e3", "ten", "e0", "e",
@@ -16,15 +16,15 @@ REFUSED = [
 
 
 def test_vmf_shells_by_ambient_size():
-    assert parse("10,10,10,11") == (Shell("", 10),) * 3 + (Shell("", 11),)
+    assert parse("10,10,10,11") == (Component("", 10),) * 3 + (Component("", 11),)
 
 
 def test_a_euclidean_component():
-    assert parse("e41") == (Shell("e", 41),)
+    assert parse("e41") == (Component("e", 41),)
 
 
 def test_kinds_mix_and_blanks_do_not_matter():
-    assert parse(" 2, e1 ,4096") == (Shell("", 2), Shell("e", 1), Shell("", 4096))
+    assert parse(" 2, e1 ,4096") == (Component("", 2), Component("e", 1), Component("", 4096))
 
 
 @pytest.mark.parametrize("text", REFUSED)
@@ -33,18 +33,18 @@ def test_refused_in_one_line_that_says_what_is_allowed(text):
         parse(text)
     message = str(refused.value)
     assert message.startswith("--shells: ")
-    assert message.endswith(f"; allowed: {shells.allowed()}")
+    assert message.endswith(f"; allowed: {grammar.allowed()}")
     assert "\n" not in message and len(message) < 300
 
 
 def test_the_largest_space_is_accepted():
-    assert sum(shell.size for shell in parse(",".join(["4096"] * 16))) == MAX_TOTAL
+    assert sum(component.size for component in parse(",".join(["4096"] * 16))) == MAX_TOTAL
 
 
 @given(st.lists(st.tuples(st.sampled_from(["", "e"]), st.integers(2, 500)), min_size=1))
 def test_text_is_the_inverse_of_parse(components):
-    space = tuple(Shell(*component) for component in components)
-    assert parse(shells.text(space)) == space
+    space = tuple(Component(*component) for component in components)
+    assert parse(grammar.text(space)) == space
 
 
 @given(st.text(max_size=30))
@@ -53,5 +53,5 @@ def test_any_text_is_parsed_or_refused(text):
         space = parse(text)
     except Refused:
         return
-    assert all(shell.size >= shells.KINDS[shell.kind].least for shell in space)
-    assert parse(shells.text(space)) == space
+    assert all(component.size >= KINDS[component.kind].least for component in space)
+    assert parse(grammar.text(space)) == space

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parts import EstimatedGaussian
 
 from hvae.errors import Refused
 from hvae.latent import KINDS, grammar
@@ -39,6 +40,18 @@ def test_refused_in_one_line_that_says_what_is_allowed(text):
 
 def test_the_largest_space_is_accepted():
     assert sum(component.size for component in parse(",".join(["4096"] * 16))) == MAX_TOTAL
+
+
+def test_a_kind_of_another_package_is_parsed_and_named(monkeypatch):
+    """By its letters and its own least size; the line of what is allowed has its title."""
+    monkeypatch.setattr(grammar, "KINDS", {**KINDS, "x": EstimatedGaussian})
+    assert parse("x2,3") == (Component("x", 2), Component("", 3))
+    assert grammar.text(parse("x2,3")) == "x2,3"
+    assert f"x2 to x{MAX_SIZE} ({EstimatedGaussian.title})" in grammar.allowed()
+    with pytest.raises(Refused, match="^--shells: 'x1' is too small; allowed: "):
+        parse("x1")
+    with pytest.raises(Refused, match="^--shells: 'xe3' is of an unknown kind; allowed: "):
+        parse("xe3")
 
 
 @given(st.lists(st.tuples(st.sampled_from(["", "e"]), st.integers(2, 500)), min_size=1))

@@ -3,9 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parts import EstimatedGaussian
 
 from hvae.errors import Refused
-from hvae.latent import grammar, kl_weights
+from hvae.latent import KINDS, Component, grammar, kl_weights
 from hvae.latent.kl_weights import MAX_WEIGHT, MIN_WEIGHT, canonical
 
 TWO = "3,e2"
@@ -49,6 +50,14 @@ def test_auto_follows_the_dimension_of_a_shell(space, expected):
 @pytest.mark.parametrize("space", ["5,5,5,5", "3,e2", "e7", "2", "e9,10,10"])
 def test_auto_of_equal_shells_is_equal(space):
     assert parse("auto", space) == parse("equal", space)
+
+
+def test_auto_asks_every_kind_about_its_own_components(monkeypatch):
+    """In the order of the list, whatever stands between them."""
+    monkeypatch.setattr(kl_weights, "KINDS", {**KINDS, "x": EstimatedGaussian})
+    pairs = (("x", 4), ("", 3), ("e", 7), ("", 5), ("x", 2))
+    components = [Component(*pair) for pair in pairs]
+    assert kl_weights.parse("auto", components) == [1 / 4, 1.0, 1.0, 1.5, 1 / 2]
 
 
 @pytest.mark.parametrize("text", REFUSED)

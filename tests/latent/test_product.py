@@ -1,130 +1,57 @@
-"""hvae.latent: draws, KL and log weights of every component, packed, in the order of the list."""
+"""hvae.latent.product: every component, packed, in the order of the list."""
 
+import itertools
 import math
 
 import pytest
-import scipy.special
 import torch
-from torch.distributions import Independent, Normal, kl_divergence
+from parts import EstimatedGaussian
+from spaces import EPS, ROWS, SAMPLES, drawn, gaussians, raw_of, space, stream
+from torch.distributions import Independent, Normal
 
-from hvae import config, latent, ops, random
-from hvae.latent import Product
-from hvae.score import proposal_score
-from hvae.shells import parse
-
-ROWS, SAMPLES = 6, 40
-EPS = 2.0**-52  # all of these run in float64
-PARAMETERIZATIONS = list(latent.PARAMETERIZATIONS)
-
-
-def space(text, *options):
-    return Product(parse(text), *options).double()
-
-
-def head_of(product, rows=ROWS, scale=3.0):
-    generator = torch.Generator().manual_seed(1)
-    shape = (rows, product.heads)
-    return scale * torch.randn(shape, generator=generator, dtype=torch.float64)
-
-
-def drawn(product, head, samples=SAMPLES):
-    return product.draw(head, random.stream(5, "user", step=2), samples, weigh=True)
-
-
-def gaussians(head, size):
-    """The posterior and the prior of `eSIZE` by torch's own distributions."""
-    mean, log_variance = head.split(size, 1)
-    posterior = Independent(Normal(mean, (0.5 * log_variance).exp()), 1)
-    prior = Independent(Normal(torch.zeros_like(mean), torch.ones_like(mean)), 1)
-    return posterior, prior
-
-
-def test_gaussian_kl_is_that_of_torch():
-    product = space("e7")
-    head = head_of(product)
-    expected = kl_divergence(*gaussians(head, 7))
-    # Each of 7 terms is a sum of parts below exp(log variance) + mean^2 < 2 e^9.
-    torch.testing.assert_close(drawn(product, head).kl[:, 0], expected, rtol=8 * EPS, atol=1e-12)
-
-
-def test_gaussian_log_weight_is_that_of_torch():
-    product = space("e7")
-    head = head_of(product)
-    draw = drawn(product, head)
-    posterior, prior = gaussians(head, 7)
-    expected = prior.log_prob(draw.z) - posterior.log_prob(draw.z)
-    # z - mean loses up to |mean|/sigma ulps of the noise; |mean|/sigma < e^6 here.
-    torch.testing.assert_close(draw.log_weight, expected, rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize("m", [2, 3])
-def test_log_weight_of_a_shell_against_closed_forms(m):
-    """log p - log q = log F - k w with F = I0(k) at m = 2 and sinh(k)/k at m = 3."""
-    product = space(f"{m}")
-    head = head_of(product)
-    draw = drawn(product, head)
-    kappa, mu = product.concentration(head), product.location(head)
-    w = (draw.z * mu).sum(-1)
-    log_f = {
-        2: kappa + torch.from_numpy(scipy.special.i0e(kappa.numpy())).log(),
-        3: kappa + torch.log(-torch.expm1(-2 * kappa) / (2 * kappa)),
-    }[m]
-    expected = log_f[:, 0] - kappa[:, 0] * w
-    torch.testing.assert_close(
-        draw.log_weight, expected, rtol=0, atol=100 * kappa.max().item() * EPS
-    )
-
-
-def test_log_weights_keep_their_digits_at_large_concentrations_in_float32():
-    """At k = 1e6 on S^2 the weight is k v - log(2k); k w - L is off by 0.07 there (numerics.md)."""
-    product = Product(parse("3"))
-    kappa = torch.full((ROWS, 1), 1e6)
-    product.families[0].kappa = lambda raw, m: kappa
-    draw = drawn(product, head_of(product).float())
-    v = ops.sample(
-        head_of(product).float()[:, :3], kappa, [3], random.stream(5, "user", step=2), SAMPLES
-    )[1]
-    expected = 1e6 * v[:, :, 0].double() - math.log(2e6)
-    torch.testing.assert_close(draw.log_weight.double(), expected, rtol=2e-7, atol=2e-5)
+import hvae.latent.product
+from hvae import ops, random
+from hvae.distributions import HypersphericalUniform, VonMisesFisher
+from hvae.latent import KAPPA_GRADIENTS, KINDS, Component, LatentOptions, Product, parse
 
 
 @pytest.mark.parametrize("text", ["5,2,3,3", "e3,e4", "4,3,e5,e2", "e3,4,e2,5", "e1,2"])
 def test_components_are_in_the_order_of_the_list(text):
     """Shells have length 1 where the list has them; KL and kappa are by component."""
     product = space(text)
-    head = head_of(product)
-    draw = drawn(product, head)
-    shells = product.shells
+    raw = raw_of(product)
+    draw = drawn(product, raw)
+    components, posterior = product.components, product.posterior(raw)
     assert draw.z.shape == (SAMPLES, ROWS, product.size)
-    assert draw.kl.shape == (ROWS, len(shells))
-    sizes = [shell.size for shell in shells]
+    assert draw.kl.shape == (ROWS, len(components))
+    sizes = [component.size for component in components]
     by_component = draw.z.split(sizes, -1)
-    locations = product.location(head).split(sizes, -1)
-    kappa = product.concentration(head)
+    modes = posterior.mode().split(sizes, -1)
+    kappa = posterior.concentration
     total = torch.zeros_like(draw.log_weight)
-    for i, shell in enumerate(shells):
-        alone = space(str(shell))
-        if shell.kind == "":
+    for i, component in enumerate(components):
+        alone = space(str(component))
+        if component.kind == "":
             one = torch.ones(SAMPLES, ROWS, dtype=torch.float64)
             torch.testing.assert_close(by_component[i].norm(dim=-1), one, rtol=0, atol=8 * EPS)
-            kl, _ = ops.vmf(kappa[:, i : i + 1], [shell.size], "KL")
-            w = (by_component[i] * locations[i]).sum(-1)
-            growth, _ = ops.vmf(kappa[:, i : i + 1], [shell.size], "L")
+            kl, _ = ops.vmf(kappa[:, i : i + 1], [component.size], "KL")
+            w = (by_component[i] * modes[i]).sum(-1)
+            growth, _ = ops.vmf(kappa[:, i : i + 1], [component.size], "L")
             total += growth[:, 0] - kappa[:, i] * w
         else:
-            columns = head[:, product.owner == i]
+            columns = raw[:, product.raw_owner == i]
             kl = drawn(alone, columns).kl
-            posterior, prior = gaussians(columns, shell.size)
+            posterior, prior = gaussians(columns, component.size)
             total += prior.log_prob(by_component[i]) - posterior.log_prob(by_component[i])
         torch.testing.assert_close(draw.kl[:, i : i + 1], kl, rtol=1e-13, atol=1e-12)
     torch.testing.assert_close(draw.log_weight, total, rtol=0, atol=1e-8)
 
 
 def test_components_do_not_share_numbers():
-    """Equal heads give different draws in every component of a kind, and in every kind."""
+    """Equal parameters give different draws in every component of a kind, and in every kind."""
     product = space("4,4,e4,e4")
-    head = torch.zeros(ROWS, product.heads, dtype=torch.float64)
-    parts = drawn(product, head).z.split(4, -1)
+    raw = torch.zeros(ROWS, product.raw_width, dtype=torch.float64)
+    parts = drawn(product, raw).z.split(4, -1)
     for i, one in enumerate(parts):
         for other in parts[:i]:
             assert not torch.isclose(one, other, rtol=0, atol=1e-9).any()
@@ -132,58 +59,86 @@ def test_components_do_not_share_numbers():
 
 def test_a_draw_depends_on_its_place_only():
     product = space("5,e3")
-    head = head_of(product)
-    whole = drawn(product, head).z
-    part = product.draw(head[2:4], random.stream(5, "user", step=2, row=2, sample=7), 3).z
+    raw = raw_of(product)
+    whole = drawn(product, raw).z
+    part = product.posterior(raw[2:4]).draw(stream(row=2, sample=7), 3).z
     assert torch.equal(part, whole[7:10, 2:4])
 
 
+@pytest.mark.parametrize("kappa_grad", KAPPA_GRADIENTS)
+@pytest.mark.parametrize("text", ["5,2,e3", "e3,11,e2,3", "e4"])
+def test_the_gradient_of_a_draw_depends_on_its_place_only(text, kappa_grad):
+    """That of sample 7 of rows 2 and 3, drawn with all others and drawn alone, bit for bit: of z,
+    and of the score where there is one.
+    """
+    product = space(text, "exponential", kappa_grad)
+    raw = raw_of(product, scale=1.0)
+    slope = torch.arange(1.0, product.size + 1, dtype=torch.float64)
+
+    def gradients(leaf, draw, sample, rows):
+        values = [draw.z[sample, rows] @ slope]
+        values += [] if draw.score is None else [draw.score[sample, rows]]
+        return [torch.autograd.grad(x.sum(), leaf, retain_graph=True)[0] for x in values]
+
+    def alone(sample):
+        leaf = raw[2:4].clone().requires_grad_()
+        draw = product.posterior(leaf).draw(stream(row=2, sample=sample))
+        return gradients(leaf, draw, 0, slice(None))
+
+    everywhere = raw.clone().requires_grad_()
+    whole = gradients(everywhere, drawn(product, everywhere), 7, slice(2, 4))
+    assert len(whole) == 1 + (kappa_grad == "reinforce" and text != "e4")
+    for one, same, other in zip(whole, alone(7), alone(8), strict=True):
+        assert torch.equal(one[2:4], same) and not torch.equal(one[2:4], other)
+        assert (one[:2] == 0).all() and (one[4:] == 0).all()
+
+
 @pytest.mark.parametrize("text", ["3,4,5", "2," * 39 + "2", "e2,e3", "3,4,e2,e3"])
-def test_components_are_packed_and_heads_are_views(text, monkeypatch):
+def test_components_are_packed_and_raw_parameters_are_views(text, monkeypatch):
     """One call a family, whatever the number of shells, on views of the network's output."""
     product = Product(parse(text))
-    head = head_of(product).float().requires_grad_()
-    storage = head.untyped_storage().data_ptr()
+    raw = raw_of(product).float().requires_grad_()
+    storage = raw.untyped_storage().data_ptr()
     calls = []
 
-    def sample(direction, kappa, *arguments):
+    def sample(direction, kappa, *arguments, **options):
         calls.append("sample")
         assert direction.untyped_storage().data_ptr() == storage
-        assert direction.stride() == head.stride()
-        return kernels["sample"](direction, kappa, *arguments)
+        assert direction.stride() == raw.stride()
+        return kernels["sample"](direction, kappa, *arguments, **options)
 
     def normal(*arguments, **options):
         calls.append("normal")
         return kernels["normal"](*arguments, **options)
 
     kernels = {"sample": ops.sample, "normal": ops.normal}
-    monkeypatch.setattr(latent.ops, "sample", sample)
-    monkeypatch.setattr(latent.ops, "normal", normal)
-    product.draw(head, random.stream(0, "user"))
-    kinds = {shell.kind for shell in product.shells}
+    monkeypatch.setattr(ops, "sample", sample)
+    monkeypatch.setattr(ops, "normal", normal)
+    product.posterior(raw).draw(random.stream(0, "user"))
+    kinds = {component.kind for component in product.components}
     assert calls == ["sample"] * ("" in kinds) + ["normal"] * ("e" in kinds)
 
 
 @pytest.mark.parametrize("text", ["2,3,11", "e3", "e2,4"])
-def test_gradients_reach_every_output_of_the_head(text):
+def test_gradients_reach_every_raw_parameter(text):
     product = space(text)
-    head = head_of(product, scale=1.0).requires_grad_()
-    draw = product.draw(head, random.stream(3, "user"))
+    raw = raw_of(product, scale=1.0).requires_grad_()
+    draw = product.posterior(raw).draw(random.stream(3, "user"))
     (draw.z * torch.arange(1, product.size + 1)).sum().backward()
-    assert head.grad.isfinite().all() and (head.grad != 0).all()
-    head.grad = None
-    product.draw(head, random.stream(3, "user")).kl.sum().backward()
-    reached = (head.grad != 0).all(0)
-    directions = torch.zeros(product.heads, dtype=torch.bool)
-    directions[: sum(shell.size for shell in product.shells if shell.kind == "")] = True
+    assert raw.grad.isfinite().all() and (raw.grad != 0).all()
+    raw.grad = None
+    product.posterior(raw).draw(random.stream(3, "user")).kl.sum().backward()
+    reached = (raw.grad != 0).all(0)
+    directions = torch.zeros(product.raw_width, dtype=torch.bool)
+    directions[: sum(c.size for c in product.components if c.kind == "")] = True
     assert torch.equal(reached, ~directions)  # a KL from the uniform prior ignores the direction
 
 
 def test_the_mean_kl_of_a_draw_is_minus_its_mean_log_weight():
     """E_q[log q - log p] = KL, for all components together, within five standard errors."""
     product = space("2,3,10,e4")
-    head = head_of(product, rows=3, scale=1.0)
-    draw = drawn(product, head, samples=20_000)
+    raw = raw_of(product, rows=3, scale=1.0)
+    draw = drawn(product, raw, samples=20_000)
     mean, error = draw.log_weight.mean(0), draw.log_weight.std(0) / math.sqrt(20_000)
     assert ((mean + draw.kl.sum(1)).abs() < 5 * error).all()
 
@@ -193,7 +148,7 @@ def test_prior_samples(dtype):
     """Shells: unit length, mean 0, covariance I/m; Gaussian: mean 0, variance 1."""
     product = Product(parse("e2,3,2"))
     count = 20_000
-    z = product.prior(random.stream(0, "prior"), 2, count // 2, dtype)
+    z = product.prior.sample(random.stream(0, "prior"), 2, count // 2, dtype)
     assert z.shape == (2, count // 2, 7) and z.dtype == dtype
     z = z.flatten(0, 1).double()
     eps = torch.finfo(dtype).eps
@@ -206,144 +161,141 @@ def test_prior_samples(dtype):
     assert ((z.square().mean(0) - variance).abs() < 5 * spread).all()
 
 
-def test_location_is_where_a_concentrated_posterior_draws():
-    product = space("2,3,11")
-    product.families[0].kappa = lambda raw, m: torch.full_like(raw, 1e24)
-    head = head_of(product)
-    z = drawn(product, head).z
-    torch.testing.assert_close(product.location(head).expand_as(z), z, rtol=0, atol=1e-10)
-
-
-def test_location_of_a_zero_head_is_the_first_basis_vector():
-    product = Product(parse("3,e2,2"))
-    location = product.location(torch.zeros(1, product.heads))
-    assert location.tolist() == [[1, 0, 0, 0, 0, 1, 0]]
-
-
-KAPPA = {
-    "exponential": lambda a, m: m * math.exp(a / 2),
-    "scaled": lambda a, m: 4 * m * math.log1p(math.exp(a)) + 0.01,
-    "paper": lambda a, m: math.log1p(math.exp(a)) + 1,
-}
-
-
-@pytest.mark.parametrize("parameterization", KAPPA)
-def test_parameterizations(parameterization):
-    """Of the raw head and the ambient size; at most eight roundings on either side."""
-    product = space("5,e3,2", parameterization)
-    head = head_of(product)
-    seen = product.concentration(head)[:, [0, 2]]
-    expected = [
-        [KAPPA[parameterization](a, m) for a, m in zip(raw, (5, 2), strict=True)]
-        for raw in head[:, 7:9].tolist()
-    ]
-    expected = torch.tensor(expected, dtype=torch.float64)
-    torch.testing.assert_close(seen, expected, rtol=8 * EPS, atol=0)
-
-
-def test_every_parameterization_is_a_setting_and_is_tested():
-    assert tuple(PARAMETERIZATIONS) == config.PARAMETERIZATIONS
-    assert set(KAPPA) == set(PARAMETERIZATIONS)
-    assert Product(parse("3")).families[0].kappa is latent.PARAMETERIZATIONS["exponential"].kappa
-
-
 @pytest.mark.parametrize("parameterization", ["exponential", "scaled"])
 def test_radii_are_the_root_of_the_size_where_the_list_has_the_shell(parameterization):
     """1 in a Euclidean component; not part of the weights."""
-    product = Product(parse("e2,3,2"), parameterization)
+    options = LatentOptions(parameterization)
+    product = Product(parse("e2,3,2"), options)
     root = [1.0] * 2 + [math.sqrt(3)] * 3 + [math.sqrt(2)] * 2
     assert product.radius.dtype == torch.float32
     assert torch.equal(product.radius, torch.tensor(root))
-    assert Product(parse("e2,e3"), parameterization).radius is None
+    assert Product(parse("e2,e3"), options).radius is None
     assert not product.state_dict()
 
 
-@pytest.mark.parametrize("text", ["e2,3,2", "3,2", "e2"])
-def test_the_paper_has_no_radius(text):
-    assert Product(parse(text), "paper").radius is None
-
-
-@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
-@pytest.mark.parametrize("kappa_grad", config.KAPPA_GRADIENTS)
-def test_draws_have_length_1_under_every_parameterization(parameterization, kappa_grad):
-    product = space("e2,3,2,11", parameterization, kappa_grad)
-    _, *shells = drawn(product, head_of(product)).z.split([2, 3, 2, 11], -1)
-    for shell in shells:
-        assert (shell.norm(dim=-1) - 1).abs().max() <= 8 * EPS
-
-
-def test_reinforce_draws_as_naive_does():
-    head = head_of(space("e2,3,2"))
-    naive, reinforce = (
-        drawn(space("e2,3,2", "exponential", kappa_grad), head)
-        for kappa_grad in ("naive", "reinforce")
-    )
-    assert torch.equal(naive.z, reinforce.z) and torch.equal(naive.kl, reinforce.kl)
-    assert torch.equal(naive.log_weight, reinforce.log_weight)
-
-
-@pytest.mark.parametrize("kappa_grad", ["naive", "reinforce"])
-def test_gradients_through_a_draw_are_the_naive_ones(kappa_grad):
-    product = space("3,2", "exponential", kappa_grad)
-    head = head_of(product).requires_grad_()
-    z = drawn(product, head).z
-    (seen,) = torch.autograd.grad(z.sum(), head)
-    direction = head[:, :5].detach().requires_grad_()
-    raw = head[:, 5:].detach().requires_grad_()
-    kappa = (0.5 * raw).exp() * torch.tensor([3.0, 2.0], dtype=torch.float64)
-    rng = random.stream(5, "user", step=2)
-    z, *_ = ops.sample(direction, kappa, [3, 2], rng, SAMPLES, "naive")
-    assert torch.equal(seen, torch.cat(torch.autograd.grad(z.sum(), (direction, raw)), 1))
-
-
-@pytest.mark.parametrize("text", ["3,2,11", "e2,3,e1,2,11"])
-def test_the_score_is_0_and_has_the_gradient_of_every_shell(text):
-    """sum over shells of the slope of its proposal times dkappa/dhead = kappa/2."""
-    dims = [3, 2, 11]
-    product = space(text, "exponential", "reinforce")
-    head = head_of(product, scale=1.0).requires_grad_()
-    draw = drawn(product, head)
-    assert draw.score.shape == (SAMPLES, ROWS) and (draw.score == 0).all()
-    generator = torch.Generator().manual_seed(2)
-    arriving = torch.randn(SAMPLES, ROWS, generator=generator, dtype=torch.float64)
-    (seen,) = torch.autograd.grad(draw.score, head, arriving)
-    raw = head[:, 16:19].detach()
-    kappa = (0.5 * raw).exp() * torch.tensor(dims, dtype=torch.float64)
-    _, v, _, _ = ops.sample(
-        head[:, :16].detach(), kappa, dims, random.stream(5, "user", step=2), SAMPLES
-    )
-    parts = arriving[..., None] * proposal_score(kappa, v, dims) * kappa / 2
-    bound = (SAMPLES + 8) * EPS * parts.abs().sum(0)
-    assert ((seen[:, 16:19] - parts.sum(0)).abs() <= bound).all()
-    assert (seen[:, :16] == 0).all() and (seen[:, 19:] == 0).all()
-
-
-@pytest.mark.parametrize("text", ["3,2", "e2,3,2"])
-def test_a_draw_whose_numbers_depend_on_no_weight_has_no_score(text):
-    def score(components, kappa_grad, fixed=False):
-        product = space(components, "exponential", kappa_grad)
-        head = head_of(product).requires_grad_(not fixed)
-        return product.draw(head, random.stream(0, "user")).score
-
-    assert score(text, "reinforce") is not None
-    assert score(text, "implicit") is None and score(text, "naive") is None
-    assert score("e2,e3", "reinforce") is None
-    assert score(text, "reinforce", fixed=True) is None
-    with torch.no_grad():
-        assert score(text, "reinforce") is None
-
-
-def test_concentration_of_a_gaussian_is_its_mean_precision():
-    product = space("e2,e1")
-    head = torch.tensor([[0, 0, 0, *map(math.log, (0.5, 0.25, 4.0))]], dtype=torch.float64)
-    expected = torch.tensor([[3.0, 0.25]], dtype=torch.float64)
-    torch.testing.assert_close(product.concentration(head), expected, rtol=4 * EPS, atol=0)
-
-
-def test_every_output_of_the_head_has_its_component():
+def test_every_raw_parameter_has_its_component():
     product = Product(parse("e2,3,e1,2"))
     # Directions of 3 and 2, their concentrations, means and log variances of e2 and e1.
     owners = [1, 1, 1, 3, 3, 1, 3, 0, 0, 2, 0, 0, 2]
     for column, owner in enumerate(owners):
-        marked = product.components(torch.arange(product.heads) == column)
+        marked = product.owners_of(torch.arange(product.raw_width) == column)
         assert marked.tolist() == [i == owner for i in range(4)]
+
+
+LISTS = [",".join(order) for order in itertools.permutations(("2", "e3", "5", "e1"))]
+
+
+def densities(product, raw):
+    """log q(z | x) and log p(z) as functions of z, component by component, by other means."""
+    posterior = product.posterior(raw)
+    modes = posterior.mode().split([c.size for c in product.components], -1)
+    found = []
+    for i, component in enumerate(product.components):
+        if component.kind == "":
+            kappa = posterior.concentration[:, i]
+            pair = VonMisesFisher(modes[i], kappa), HypersphericalUniform(component.size)
+        else:
+            mean, log_variance = raw[:, product.raw_owner == i].split(component.size, 1)
+            normal = Normal(mean, (0.5 * log_variance).exp())
+            standard = Normal(torch.zeros_like(mean), torch.ones_like(mean))
+            pair = Independent(normal, 1), Independent(standard, 1)
+        found.append(pair)
+    return found
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_the_log_weight_is_the_prior_less_the_posterior_in_every_order_of_the_list(text):
+    """To the rounding of z: that moves k v by k sqrt(2 v) < 2 k times a few ulps, and the square
+    of a standardized coordinate, below 6^2, by |z| / sigma < e^4 ulps times 12."""
+    product = space(text)
+    raw = raw_of(product, scale=1.0)
+    draw = drawn(product, raw)
+    kappa = product.posterior(raw).concentration.max().item()
+    parts = draw.z.split([c.size for c in product.components], -1)
+    posterior, prior = (
+        sum(distribution.log_prob(part) for distribution, part in zip(side, parts, strict=True))
+        for side in zip(*densities(product, raw), strict=True)
+    )
+    bound = (100 * kappa + 12 * math.exp(4) * 4) * EPS
+    log_prior = product.prior.log_prob(draw.z)
+    assert (log_prior - prior).abs().max() <= bound
+    assert (draw.log_weight - (log_prior - posterior)).abs().max() <= bound
+
+
+@pytest.mark.parametrize("text", [*LISTS, "3,2,4", "e2", "2,e1"])
+def test_points_are_split_as_they_are_joined(text):
+    """Family by family, whatever the order of the list: spheres first."""
+    product = space(text)
+    z = torch.arange(2 * product.size, dtype=torch.float64).reshape(2, 1, -1)
+    parts = product.split_points(z)
+    kinds = [kind for kind in KINDS if any(c.kind == kind for c in product.components)]
+    by_component = dict(enumerate(z.split([c.size for c in product.components], -1)))
+    for kind, part in zip(kinds, parts, strict=True):
+        members = [by_component[i] for i, c in enumerate(product.components) if c.kind == kind]
+        assert torch.equal(part, torch.cat(members, -1))
+    assert torch.equal(product.join_points(parts), z)
+
+
+class TestAnotherKind:
+    """A family of another package beside ours: its weights, radii and numbers are its own."""
+
+    @pytest.fixture(autouse=True)
+    def kinds(self, monkeypatch):
+        monkeypatch.setattr(hvae.latent.product, "KINDS", {**KINDS, "x": EstimatedGaussian})
+
+    components = (
+        Component("x", 2),
+        Component("", 3),
+        Component("e", 1),
+        Component("x", 4),
+        Component("", 2),
+    )
+
+    def test_initialize_changes_its_own_rows_only(self):
+        product = Product(self.components)
+        generator = torch.Generator().manual_seed(0)
+        before = torch.randn(product.raw_width, 7, generator=generator)
+        weight, bias = before.clone(), before[:, 0].clone()
+        product.initialize(weight, bias)
+        own = product.owners_of(torch.ones(product.raw_width, dtype=torch.bool)).nonzero().flatten()
+        assert own.tolist() == [0, 1, 2, 3, 4]
+        of_x = (product.raw_owner == 0) | (product.raw_owner == 3)
+        assert of_x.sum() == 12
+        assert (weight[of_x] == 0).all()
+        assert sorted(bias[of_x].tolist()) == [-2.0] * 6 + [1.0] * 6
+        assert torch.equal(weight[~of_x], before[~of_x])
+        assert torch.equal(bias[~of_x], before[~of_x, 0])
+
+    def test_every_coordinate_has_the_radius_of_its_component(self):
+        radius = Product(self.components).radius.double()
+        expected = [2.0] * 2 + [math.sqrt(3)] * 3 + [1.0] + [4.0] * 4 + [math.sqrt(2)] * 2
+        assert radius.tolist() == pytest.approx(expected, rel=2**-24)
+
+    def test_only_its_own_radii_matter_where_there_is_no_sphere(self):
+        components = (Component("e", 1), Component("x", 2))
+        assert Product(components).radius.tolist() == [1.0, 2.0, 2.0]
+        z = torch.ones(3, 3)
+        assert Product(components).to_decoder(z).tolist() == [[1.0, 2.0, 2.0]] * 3
+        paper = Product((Component("", 3), Component("e", 1)), LatentOptions("paper"))
+        assert paper.to_decoder(z) is z
+
+    def test_it_shares_no_numbers_with_ours(self):
+        components = (Component("x", 3), Component("e", 3))
+        noise = Product(components).prior.sample(random.stream(0, "prior"), 4, 5)
+        first = ops.normal(random.stream(0, "prior"), 4, 5, 3, shell=0)
+        second = ops.normal(random.stream(0, "prior"), 4, 5, 3, shell=1)
+        assert torch.equal(noise[..., 3:], first) and torch.equal(noise[..., :3], second)
+
+    def test_its_kl_is_its_own_in_the_order_of_the_list(self):
+        """An estimate beside closed forms: within five standard errors of the closed form."""
+        product = Product(self.components).double()
+        raw = raw_of(product, scale=0.5)
+        draw = drawn(product, raw, samples=20_000)
+        for i, kind in ((0, "e2"), (3, "e4")):
+            alone = space(kind)
+            columns = raw[:, product.raw_owner == i]
+            closed = drawn(alone, columns).kl[:, 0]
+            log_weight = drawn(alone, columns, samples=20_000).log_weight
+            error = log_weight.std(0) / math.sqrt(20_000)
+            assert ((draw.kl[:, i] - closed).abs() < 5 * error).all()
+            assert (draw.kl[:, i] != closed).all()

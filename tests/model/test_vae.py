@@ -5,11 +5,14 @@ import math
 import pytest
 import torch
 from few import config, digits, vae
+from parts import convolutions
 from torch import nn
 from torch.nn import functional
 
 from hvae import TrainConfig, random
 from hvae.description import DataDescription, Kind
+from hvae.latent import Product, parse
+from hvae.model import VAE, Bernoulli
 from hvae.runs.assembly import assemble
 
 
@@ -82,16 +85,31 @@ def test_the_decoder_sees_spheres_of_the_root_of_their_size(parameterization):
     z, logits, seen = decoded(model)
     parts = zip((1.0, math.sqrt(3), math.sqrt(2)), z.split([2, 3, 2], -1), strict=True)
     scaled = torch.cat([radius * part for radius, part in parts], -1)
-    assert torch.equal(seen, scaled)
+    assert torch.equal(seen, scaled.flatten(0, 1))
     assert logits.shape == (3, 4, 64) and torch.equal(logits, model.decoder(scaled))
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (3, 4), (2, 3, 4), (0,), (3, 0)])
+def test_points_of_any_leading_shape_are_decoded(shape):
+    """By modules that take points one below the other, as convolutions do."""
+    latent = Product(parse("3,e2"))
+    likelihood = Bernoulli(DataDescription((8, 8), Kind.BINARY))
+    model = VAE(latent, convolutions(latent.size), likelihood).eval()
+    model.initialize(0)
+    z = torch.randn(*shape, 5, generator=torch.Generator().manual_seed(0))
+    logits = model.decode(z)
+    assert logits.shape == (*shape, 64)
+    below = model.decoder(latent.to_decoder(z.reshape(-1, 5)))
+    assert torch.equal(logits.reshape(-1, 64), below)
 
 
 @pytest.mark.parametrize(
     ("shells", "parameterization"), [("e2,3,2", "paper"), ("e7", "exponential")]
 )
 def test_the_decoder_sees_what_has_no_radius_itself(shells, parameterization):
+    """Points one below the other, which is a view of them."""
     z, _, seen = decoded(vae(shells, parameterization=parameterization))
-    assert seen is z
+    assert torch.equal(seen, z.flatten(0, 1)) and seen.data_ptr() == z.data_ptr()
 
 
 def test_images_may_be_bytes_or_numbers():

@@ -142,3 +142,17 @@ def test_the_gradient_of_a_concentration_is_the_chosen_one():
     assert torch.equal(implicit, naive)  # the draws do not depend on the choice
     assert torch.equal(by_implicit[:2], by_naive[:2])
     assert not torch.isclose(by_implicit[2], by_naive[2])
+
+
+def test_evaluating_is_a_mode_of_its_block():
+    """Every layer has the mode it had before, also where an error ends the block."""
+    latent = Product(parse("3"))
+    network = convolutions(latent.size)
+    model = VAE(latent, network, Bernoulli(DataDescription((8, 8), Kind.BINARY)))
+    model.encoder[2].eval()
+    before = {name: module.training for name, module in model.named_modules()}
+    assert len(set(before.values())) == 2
+    with pytest.raises(KeyError), model.evaluating():
+        assert not any(module.training for module in model.modules())
+        raise KeyError
+    assert {name: module.training for name, module in model.named_modules()} == before

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import scipy.io
+import torch
+from parts import convolutions
 
 from hvae.data import load as _load  # bound here: tests replace hvae.data.load
 from hvae.data import sources
@@ -40,6 +42,16 @@ def vae(shells="3,e2", pixels=64, hidden=(16, 12), seed=0, **options):
     network = MLP.build(likelihood.data, latent.size, likelihood.outputs, hidden)
     model = VAE(latent, network, likelihood)
     model.initialize(seed)
+    return model
+
+
+def batch_normalized():
+    """A model of the digits with convolutions and batch normalization, in training."""
+    latent = Product(parse("3,e2"))
+    model = VAE(latent, convolutions(latent.size), Bernoulli(digits().description))
+    model.initialize(0)
+    with torch.no_grad():
+        model.decode(model.posterior(digits().train[:50]).mode())
     return model
 
 

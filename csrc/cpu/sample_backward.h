@@ -1,7 +1,8 @@
 // The gradient of a draw in the raw mean directions and the concentrations.
 #pragma once
 
-#include "../implicit.h"
+#include "../arguments/sample.h"
+#include "../math/implicit.h"
 #include "tangent.h"
 
 namespace hvae {
@@ -26,11 +27,11 @@ void sample_backward(const SampleBackwardArguments<T>& a, int64_t first_task, in
   for (int64_t task = first_task; task < last_task; ++task) {
     const int64_t shell = task % shells, m = a.shells.dims[shell], offset = a.shells.offsets[shell];
     const int64_t end = least((task / shells + 1) * 16, a.rows);
-    const uint32_t base = uint32_t(shell) * kBlocksPerShell;
+    const uint32_t base = first_block(a.shells.first + shell);
     const Order<T>& order = prepared<T>(double(m) / 2 - 1);
     for (int64_t row = task / shells * 16; row < end; row += lanes) {
       const int count = int(least(lanes, end - row));
-      rows_to_lanes(a.head + row * a.head_stride + offset, a.head_stride, m, count, mu.get());
+      rows_to_lanes(a.raw + row * a.raw_stride + offset, a.raw_stride, m, count, mu.get());
       const V inverse = normalise<V>(mu.get(), m);
       V k = splat<V>(1), kl_part = splat<V>(0);
       W rows = W{};
@@ -66,7 +67,7 @@ void sample_backward(const SampleBackwardArguments<T>& a, int64_t first_task, in
       }
       for (int64_t j = 0; j < m; ++j)
         store<V>(g.get() + j * lanes, load<V>(g.get() + j * lanes) * inverse);
-      lanes_to_rows(g.get(), m, count, a.grad_head + row * width + offset, width);
+      lanes_to_rows(g.get(), m, count, a.grad_raw + row * width + offset, width);
       for (int i = 0; i < count; ++i) a.grad_k[(row + i) * shells + shell] = grad_k[i];
     }
   }

@@ -18,10 +18,6 @@
 namespace hvae {
 inline namespace HVAE_TIER {
 
-// Blocks of a shell's part of the counter: proposals from 0, normals of the tangent from
-// kTangentBlock.
-constexpr uint32_t kTangentBlock = 1u << 15;
-
 template <class V>
 struct Proposal {
   V eps, one_minus_eps;  // eps and its complement, each with all its digits
@@ -31,6 +27,21 @@ template <class V>
 struct Angle {
   V theta, v, sine;
 };
+
+// The three random integers of a proposal, from one block (float) or two (double) of the shell that
+// begins at base.
+template <class V>
+HVAE_FN void proposal_integers(const Stream& stream, Word<V> row, Word<V> sample, uint32_t base,
+                               uint32_t attempt, Word<V>* n) {
+  if constexpr (is_single<V>) {
+    const auto block = block_at<V>(stream, row, sample, base + attempt);
+    for (int i = 0; i < 3; ++i) n[i] = integer<V>(block, i);
+  } else {
+    const auto first = block_at<V>(stream, row, sample, base + 2 * attempt);
+    const auto second = block_at<V>(stream, row, sample, base + 2 * attempt + 1);
+    n[0] = integer<V>(first, 0), n[1] = integer<V>(first, 1), n[2] = integer<V>(second, 0);
+  }
+}
 
 template <class V>
 struct Wood {

@@ -5,6 +5,7 @@
 // the 64-bit lanes that go with double the upper half is zero.
 #pragma once
 
+#include "counter.h"
 #include "elementary.h"
 
 namespace hvae {
@@ -55,9 +56,6 @@ struct WordBlock {
   W w[4];
 };
 
-// Blocks that a shell has in the third word of the counter.
-constexpr uint32_t kBlocksPerShell = 1u << 16;
-
 // Where a stream stands: what the int64 tensor [4] (key, step, row, sample) of every random op
 // holds.
 struct Stream {
@@ -88,13 +86,28 @@ HVAE_FN WordBlock<W> philox(W c0, W c1, W c2, W c3, uint32_t k0, uint32_t k1) {
   return {{c0, c1, c2, c3}};
 }
 
+// The first block of a shell of the row.
+HVAE_FN uint32_t first_block(int64_t shell) { return uint32_t(shell) * kBlocksPerShell; }
+
+// The words at a block of the row and the sample.
+template <class V>
+HVAE_FN WordBlock<Word<V>> block_at(const Stream& stream, Word<V> row, Word<V> sample,
+                                    uint32_t block) {
+  using W = Word<V>;
+  return philox<W>(row, sample, W{} + block, W{} + stream.step, stream.key_low, stream.key_high);
+}
+
 // A random integer of kBits<V> bits: 31 of one word (float) or 52 of two (double).
 template <class V>
 constexpr int kBits = is_single<V> ? 31 : 52;
 template <class V>
 constexpr int kWordsEach = is_single<V> ? 1 : 2;
 
-// The i-th integer of a block that holds 4 / kWordsEach of them.
+// Random integers, and so uniform or normal numbers, of a block.
+template <class V>
+constexpr int kNumbersEach = 4 / kWordsEach<V>;
+
+// The i-th integer of a block.
 template <class V>
 HVAE_FN Word<V> integer(const WordBlock<Word<V>>& block, int i) {
   if constexpr (is_single<V>) {
@@ -161,21 +174,25 @@ HVAE_FN void sine_cosine_turn(Word<V> n, V& sine, V& cosine) {
   cosine = bits<V>(bits<Word<V>>(select(swap, s, c)) ^ (((quadrant + 1) >> 1) << top));
 }
 
-// The normals of a block, four (float) or two (double), by Box and Muller (1958).
-template <class V>
-constexpr int kNormalsEach = is_single<V> ? 4 : 2;
-
+// The normal numbers of a block, by Box and Muller (1958).
 template <class V>
 HVAE_FN void normals(const WordBlock<Word<V>>& block, V* out) {
   using R = Real<V>;
   HVAE_UNROLL
-  for (int pair = 0; pair < kNormalsEach<V> / 2; ++pair) {
+  for (int pair = 0; pair < kNumbersEach<V> / 2; ++pair) {
     V radius = square_root(R(-2) * log_positive(open_uniform<V>(integer<V>(block, 2 * pair))));
     V s, c;
     sine_cosine_turn<V>(integer<V>(block, 2 * pair + 1), s, c);
     out[2 * pair] = radius * c;
     out[2 * pair + 1] = radius * s;
   }
+}
+
+// The uniform numbers of a block, in (0, 1).
+template <class V>
+HVAE_FN void uniforms(const WordBlock<Word<V>>& block, V* out) {
+  HVAE_UNROLL
+  for (int i = 0; i < kNumbersEach<V>; ++i) out[i] = open_uniform<V>(integer<V>(block, i));
 }
 
 }  // namespace HVAE_TIER

@@ -8,22 +8,10 @@
 #pragma once
 
 #include "bessel.h"
+#include "quantity.h"
 
 namespace hvae {
 inline namespace HVAE_TIER {
-
-enum class Quantity : int {
-  kLogNorm,            // L
-  kLogNormComplement,  // k - L
-  kRatio,              // A
-  kRatioComplement,    // 1 - A
-  kRatioSlope,         // A'
-  kDivergence,         // KL
-  kDivergenceSlope,    // dKL/dk
-  kLogBessel,          // log I_nu(k)
-  kLogBesselScaled,    // log(e^-k I_nu(k))
-  kCount
-};
 
 // What a zone is asked for; the compiler drops the rest.
 enum Need : unsigned {

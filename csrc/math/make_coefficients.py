@@ -1,17 +1,20 @@
 """Writes coefficients.h: every number in it is exact mathematics, rounded once to double.
 
-    python csrc/make_coefficients.py > csrc/coefficients.h
+    python csrc/math/make_coefficients.py > csrc/math/coefficients.h
 
 Debye: log sum_k U_k(t)/nu^k = sum_k w^k D_k(T) with w = 1/r, T = t^2 (DLMF 10.41.3, 10.41.9; the
-logarithm of the series
-by k D_k = k U_k - sum_j j D_j U_{k-j}). With x d/dx the derivative at fixed order,
+logarithm of the series by k D_k = k U_k - sum_j j D_j U_{k-j}). With x d/dx the derivative at fixed
+order,
     x d/dx [w^k p(T)] = -(1 - T) w^k (k p + 2 T p'),
 G = x dD/dx and H = x dG/dx - G have the factor 1 - T = (x/r)^2, which is divided out of the tables
 here.
-Stirling: lgamma(n + 1) - (log(2 pi n)/2 + n log n - n) = sum_j B_2j / (2j (2j-1) n^(2j-1)) (DLMF
-5.11.1).
-Zeta: (zeta(k) - 1) / k, k = 2, 3, ...; lgamma(1+x) = -log1p(x) + x (1 - gamma) + sum_k (-x)^k
-(zeta(k) - 1)/k (DLMF 5.7.3).
+
+Stirling: lgamma(n + 1) - (log(2 pi n)/2 + n log n - n) = sum_j B_2j / (2j (2j-1) n^(2j-1))
+(DLMF 5.11.1).
+
+Zeta: (zeta(k) - 1) / k, k = 2, 3, ...; lgamma(1+x) = -log1p(x) + x (1 - gamma)
++ sum_k (-x)^k (zeta(k) - 1)/k (DLMF 5.7.3).
+
 Gauss-Legendre: nodes and weights on [0, 1].
 """
 

@@ -1,6 +1,7 @@
 // One draw of every shell of every row: mean directions, divergences, angles, tangents, z.
 #pragma once
 
+#include "../arguments/sample.h"
 #include "tangent.h"
 
 namespace hvae {
@@ -23,7 +24,7 @@ void prepare(const SampleArguments<T>& a, int64_t first_task, int64_t last_task)
     Scratch<T> mu(m * kLanes<T>);
     for (int64_t row = task / a.shells.count * kDrawsEach; row < end; row += kLanes<T>) {
       const int count = int(least(kLanes<T>, end - row));
-      rows_to_lanes(a.head + row * a.head_stride + offset, a.head_stride, m, count, mu.get());
+      rows_to_lanes(a.raw + row * a.raw_stride + offset, a.raw_stride, m, count, mu.get());
       normalise<V>(mu.get(), m);
       lanes_to_rows(mu.get(), m, count, a.mean + row * a.shells.width + offset, a.shells.width);
       V k = splat<V>(1);
@@ -71,14 +72,7 @@ void propose_all(const Stream& stream, uint32_t base, int64_t m, Draws<T>& pendi
     for (int i = 0; i < count; i += kLanes<T>) {
       const W row = load_words<V>(pending.row + i), sample = load_words<V>(pending.sample + i);
       W n[3];
-      if constexpr (is_single<V>) {
-        auto block = block_at<V>(stream, row, sample, base + attempt);
-        for (int j = 0; j < 3; ++j) n[j] = integer<V>(block, j);
-      } else {
-        auto first = block_at<V>(stream, row, sample, base + 2 * attempt);
-        auto second = block_at<V>(stream, row, sample, base + 2 * attempt + 1);
-        n[0] = integer<V>(first, 0), n[1] = integer<V>(first, 1), n[2] = integer<V>(second, 0);
-      }
+      proposal_integers<V>(stream, row, sample, base, attempt, n);
       const Wood<V> wood(load<V>(pending.k + i), T(m));
       const Proposal<V> p = wood.propose(n[0], n[1]);
       const auto refused = wood.refused(p, n[2]);
@@ -118,7 +112,7 @@ void draw(const SampleArguments<T>& a, int64_t first_task, int64_t last_task) {
     const int64_t shell = task % shells, m = a.shells.dims[shell], offset = a.shells.offsets[shell];
     const int64_t first = task / shells * kDrawsEach;
     const int count = int(least(kDrawsEach, a.rows * a.samples - first));
-    const uint32_t base = uint32_t(shell) * kBlocksPerShell;
+    const uint32_t base = first_block(a.shells.first + shell);
     draws.count = 0;
     int64_t row = first % a.rows, sample = first / a.rows;
     for (int i = 0; i < count; ++i) {

@@ -19,20 +19,24 @@ def array(x):
     return x.detach().cpu().numpy()
 
 
+def texts(name):
+    """A table of tests/tables as it is written: a dict of columns of decimal numbers."""
+    with gzip.open(TABLES / f"{name}.csv.gz", "rt") as lines:
+        header, *rows = (line.rstrip("\n").split(",") for line in lines)
+    return dict(zip(header, zip(*rows, strict=True), strict=True))
+
+
 def table(name):
     """A table of tests/tables as a dict of long double columns.
 
     The inputs are exactly float64 (most exactly float32); of the 21 digits of a value long double
     keeps 19, float64 where they are the same 16.
     """
-    with gzip.open(TABLES / f"{name}.csv.gz", "rt") as lines:
-        header, *rows = (line.rstrip("\n").split(",") for line in lines)
-    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
     return {
-        title: np.array([float(t) if title in INPUTS else np.longdouble(t) for t in texts]).astype(
-            np.longdouble
-        )
-        for title, texts in columns.items()
+        title: np.array(
+            [float(text) if title in INPUTS else np.longdouble(text) for text in column]
+        ).astype(np.longdouble)
+        for title, column in texts(name).items()
     }
 
 

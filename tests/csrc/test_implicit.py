@@ -14,7 +14,6 @@ def dtheta():
     return exact.table("dtheta")
 
 
-@pytest.mark.parametrize("dtype", BARS)
 def test_implicit_slope(dtheta, dtype):
     """Relative, at every angle from the deep lower to the deep upper tail, m = 2 to 4096."""
     m, theta, kappa = (dtheta[name].astype(dtype) for name in ("m", "theta", "kappa"))
@@ -23,7 +22,6 @@ def test_implicit_slope(dtheta, dtype):
     assert largest <= BARS[dtype], (largest, where)
 
 
-@pytest.mark.parametrize("dtype", BARS)
 def test_naive_slope(dtheta, dtype):
     m, theta, kappa = (dtheta[name].astype(dtype) for name in ("m", "theta", "kappa"))
     wide = [x.astype(np.longdouble) for x in (m, theta, kappa)]
@@ -33,7 +31,6 @@ def test_naive_slope(dtheta, dtype):
     assert largest <= 4 * np.finfo(dtype).eps, (largest, where)
 
 
-@pytest.mark.parametrize("dtype", BARS)
 def test_slope_at_its_limits(dtype):
     """0 at theta = 0 and pi; -sin(theta) on the circle at kappa = 0; NaN in, NaN out."""
     for m in (2, 3, 11):

@@ -1,6 +1,7 @@
 """The kernels' special functions against the table, in every zone and on both sides of each cutoff.
 
-The bars are those of the project's accuracy table: relative errors, float64 and float32.
+The bars are those that `hvae.ops.vmf` and `hvae.ops.bessel` state: relative errors, float64 and
+float32.
 """
 
 import math
@@ -11,6 +12,9 @@ import pytest
 import torch
 
 from hvae import _math, ops, reference
+
+pytestmark = pytest.mark.usefixtures("device")
+
 
 BARS = {
     "L": (1.5e-15, 5e-7),
@@ -24,24 +28,11 @@ BARS = {
 LOG_BAR = (1e-15, 3e-7)  # in units of max(|log I|, sqrt(nu^2 + kappa^2))
 ALL_BARS = {**BARS, "log_ive": LOG_BAR, "log_iv": LOG_BAR}
 SLOPES = {"L": "A", "k_minus_L": "one_minus_A", "A": "dA", "KL": "dKL"}
-DTYPES = {"float64": np.float64, "float32": np.float32}
 
 
 @pytest.fixture(scope="module")
 def special():
     return exact.table("special")
-
-
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return DTYPES[request.param]
-
-
-@pytest.fixture(params=exact.DEVICES, autouse=True)
-def device(request):
-    """New tensors are made there."""
-    with torch.device(request.param):
-        yield request.param
 
 
 def bar(quantity, dtype):
@@ -110,15 +101,6 @@ def test_op_of_free_orders(special, dtype, quantity):
         return exact.array(torch.ops.hvae.elements(torch.tensor(nu), torch.tensor(kappa), index)[0])
 
     check(quantity, special, representable(special, dtype), dtype, evaluate)
-
-
-@pytest.fixture(params=torch.ops.hvae.tiers().split())
-def tier(request):
-    """The instruction set of the CPU's kernels; the one chosen before is back afterwards."""
-    chosen = torch.ops.hvae.tier()
-    torch.ops.hvae.use_tier(request.param)
-    yield
-    torch.ops.hvae.use_tier(chosen)
 
 
 @pytest.mark.usefixtures("tier")
@@ -200,38 +182,3 @@ def test_small_concentrations_follow_the_leading_terms(dtype):
         np.testing.assert_allclose(_math.evaluate("A", nu, kappa), kappa / dtype(m), rtol=eps)
         np.testing.assert_allclose(_math.evaluate("dA", nu, kappa), 1 / m, rtol=eps)
         np.testing.assert_allclose(_math.evaluate("k_minus_L", nu, kappa), kappa, rtol=eps)
-
-
-@pytest.mark.parametrize(
-    "name, function, lo, hi, ulps",
-    [
-        ("log", np.log, 1e-30, 1e30, 2),
-        ("log1p", np.log1p, -0.999, 1e3, 2),
-        ("exp", np.exp, -80.0, 80.0, 2),
-        ("expm1", np.expm1, -40.0, 40.0, 3),
-        ("atan", np.arctan, 1e-6, 1e6, 2),
-    ],
-)
-def test_elementary_functions(dtype, name, function, lo, hi, ulps):
-    """Against long double; relative, in units of eps."""
-    if lo > 0:
-        x = np.geomspace(lo, hi, 40001).astype(dtype)
-    else:
-        x = np.concatenate([np.linspace(lo, hi, 40001), np.geomspace(1e-9, 1, 999)]).astype(dtype)
-    expected = function(x.astype(np.longdouble))
-    error = exact.relative_error(_math.elementary(name, x), expected)
-    largest, where = exact.worst(error / np.finfo(dtype).eps, x=x)
-    assert largest <= ulps, (largest, where)
-
-
-def test_sines_and_cosines(dtype):
-    """Absolute, in units of eps, and relative for small angles."""
-    x = np.linspace(-12, 12, 40001).astype(dtype)
-    for name, function in (("sin", np.sin), ("cos", np.cos)):
-        error = np.abs(_math.elementary(name, x) - function(x.astype(np.longdouble)))
-        assert error.max() <= 1.5 * np.finfo(dtype).eps
-    small = np.geomspace(1e-30, 0.7, 999).astype(dtype)
-    error = exact.relative_error(
-        _math.elementary("sin", small), np.sin(small.astype(np.longdouble))
-    )
-    assert error.max() <= 1.5 * np.finfo(dtype).eps

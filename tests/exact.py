@@ -11,12 +11,29 @@ from hvae import reference
 
 TABLES = pathlib.Path(__file__).with_name("tables")
 INPUTS = ("nu", "kappa", "m", "theta")
+# The accuracy of the kernels that hvae.ops.vmf and hvae.ops.bessel state: float64, float32.
+BARS = {  # relative
+    "L": (1.5e-15, 5e-7),
+    "k_minus_L": (1.5e-15, 5e-7),
+    "A": (1.5e-15, 5e-7),
+    "one_minus_A": (1.5e-15, 5e-7),
+    "KL": (2e-15, 1e-6),
+    "dA": (3e-15, 3e-6),
+    "dKL": (3e-15, 3e-6),
+}
+# In units of max(|log I|, sqrt(nu^2 + kappa^2)).
+LOG_BARS = {"log_ive": (1e-15, 3e-7), "log_iv": (1e-15, 3e-7)}
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 def array(x):
     """A tensor of any device as a NumPy array of its dtype."""
     return x.detach().cpu().numpy()
+
+
+def bar(quantity, dtype):
+    """The bar of a quantity in a NumPy dtype."""
+    return {**BARS, **LOG_BARS}[quantity][dtype == np.float32]
 
 
 def texts(name):

@@ -11,8 +11,7 @@ from hvae.ops.compiled import C
 
 
 def bernoulli_log_prob(logits: Tensor, x: Tensor) -> Tensor:
-    """log p(x) of independent Bernoulli pixels, summed: sum_j x_j l_j - softplus(l_j), in one pass
-    over the logits.
+    """log p(x) of independent Bernoulli pixels, summed: sum_j x_j l_j - softplus(l_j).
 
     Args:
         logits: [..., pixels], float32 or float64.
@@ -78,8 +77,9 @@ def _double_backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, Tensor | 
 def _by_sample(
     info: Any, in_dims: tuple[int | None, ...], logits: Tensor, x: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """logits [samples, batch, images, pixels] and x [batch, images, pixels]: rows count through
-    samples first, then the batch, then the images, so that x serves the samples.
+    """The arguments as logits [samples, batch, images, pixels] and x [batch, images, pixels].
+
+    Rows count through samples first, then the batch, then the images, so that x serves the samples.
     """
     logits = batch_first(logits, in_dims[0], info.batch_size)
     x = batch_first(x, in_dims[1], info.batch_size)

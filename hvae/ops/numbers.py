@@ -34,8 +34,9 @@ def normal(
 def uniform(
     rng: Tensor, samples: int, rows: int, n: int, shell: int = 0, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Uniform numbers of a stream, never 0, of 31 bits (float32) or 52 (float64). Arguments,
-    result and errors as in `normal`.
+    """Uniform numbers of a stream, never 0, of 31 bits (float32) or 52 (float64).
+
+    Arguments, result and errors as in `normal`.
     """
     numbers: Tensor = C.numbers(rng, samples, rows, n, shell, False, dtype)
     return numbers

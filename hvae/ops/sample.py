@@ -29,8 +29,9 @@ def sample(
     kappa_grad: str = "implicit",
     shell: int = 0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One draw of every shell of every row, with its divergence, in one launch (Wood 1994;
-    Davidson, Tomczak, Gavves 2019).
+    """One draw of every shell of every row, with its divergence, in one launch.
+
+    By the proposals of Wood (1994), for products of shells as in Davidson, Tomczak, Gavves (2019).
 
     Args:
         raw_directions: [rows, sum(dims)], float32 or float64, normalised here shell by shell to
@@ -166,8 +167,10 @@ def _batched(
     gradient: int,
     shell: int,
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    """With one stream the batch joins the rows, so every element of it draws numbers of its own;
-    with a stream each, a launch each.
+    """A draw for every element of a batch.
+
+    With one stream the batch joins the rows, so every element draws numbers of its own; with a
+    stream each, there is a launch each.
     """
     raw = batch_first(raw_directions, in_dims[0], info.batch_size)
     kappa = batch_first(kappa, in_dims[1], info.batch_size)

@@ -1,5 +1,6 @@
-"""The random stream: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011) and how its words become
-numbers. Words are held in int64.
+"""The random stream: its words, held in int64, and how they become numbers.
+
+The words are those of Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011).
 """
 
 import math

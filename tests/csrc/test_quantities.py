@@ -16,27 +16,13 @@ from hvae import _math, ops, reference
 pytestmark = pytest.mark.usefixtures("device")
 
 
-BARS = {
-    "L": (1.5e-15, 5e-7),
-    "k_minus_L": (1.5e-15, 5e-7),
-    "A": (1.5e-15, 5e-7),
-    "one_minus_A": (1.5e-15, 5e-7),
-    "KL": (2e-15, 1e-6),
-    "dA": (3e-15, 3e-6),
-    "dKL": (3e-15, 3e-6),
-}
-LOG_BAR = (1e-15, 3e-7)  # in units of max(|log I|, sqrt(nu^2 + kappa^2))
-ALL_BARS = {**BARS, "log_ive": LOG_BAR, "log_iv": LOG_BAR}
+ALL_BARS = {**exact.BARS, **exact.LOG_BARS}
 SLOPES = {"L": "A", "k_minus_L": "one_minus_A", "A": "dA", "KL": "dKL"}
 
 
 @pytest.fixture(scope="module")
 def special():
     return exact.table("special")
-
-
-def bar(quantity, dtype):
-    return ALL_BARS[quantity][dtype == np.float32]
 
 
 def representable(table, dtype):
@@ -64,12 +50,12 @@ def check(quantity, table, rows, dtype, evaluate):
     log_iv = log_ive + kappa
     expected = log_iv if quantity == "log_iv" else table[quantity][rows]
     value = evaluate(nu.astype(dtype), kappa.astype(dtype))
-    if quantity in BARS:
+    if quantity in exact.BARS:
         error = np.where(normal(expected, dtype), exact.relative_error(value, expected), 0)
     else:
         error = np.abs(value - expected) / np.maximum(np.abs(log_iv), np.hypot(nu, kappa))
     largest, where = exact.worst(error, nu=nu, kappa=kappa)
-    assert largest <= bar(quantity, dtype), (largest, where)
+    assert largest <= exact.bar(quantity, dtype), (largest, where)
 
 
 @pytest.mark.parametrize("quantity", ALL_BARS)
@@ -104,7 +90,7 @@ def test_op_of_free_orders(special, dtype, quantity):
 
 
 @pytest.mark.usefixtures("tier")
-@pytest.mark.parametrize("quantity", BARS)
+@pytest.mark.parametrize("quantity", exact.BARS)
 def test_op_of_shared_orders(special, dtype, quantity):
     """`ops.vmf` (one order a column), m from 2 to 4096: value, and derivative where tabulated."""
     m, whole = exact.ambient(special["nu"])
@@ -121,7 +107,7 @@ def test_op_of_shared_orders(special, dtype, quantity):
             error = exact.relative_error(exact.array(result[:, 0]), expected)
             error = np.where(normal(expected, dtype), error, 0)
             largest, where = exact.worst(error, kappa=special["kappa"][rows])
-            assert largest <= bar(name, dtype), (name, largest, dims, where)
+            assert largest <= exact.bar(name, dtype), (name, largest, dims, where)
 
 
 def test_op_takes_many_shells_and_leading_axes(dtype):
@@ -129,7 +115,7 @@ def test_op_takes_many_shells_and_leading_axes(dtype):
     dims = [2, 3, 11, 60, 200]
     exponent = np.random.default_rng(0).uniform(-8, 8, (3, 701, 5))
     kappa = torch.tensor((10**exponent).astype(dtype))
-    for quantity in BARS:
+    for quantity in exact.BARS:
         value, derivative = ops.vmf(kappa, dims, quantity)
         assert value.shape == derivative.shape == kappa.shape and value.dtype == kappa.dtype
         for shell, m in enumerate(dims):
@@ -138,7 +124,7 @@ def test_op_takes_many_shells_and_leading_axes(dtype):
             assert torch.equal(derivative[..., shell], expected[1][..., 0])
 
 
-@pytest.mark.parametrize("quantity", BARS)
+@pytest.mark.parametrize("quantity", exact.BARS)
 def test_derivative_against_the_reference(quantity):
     """dA and dKL too: their derivatives lose eps kappa relative (they serve double backward)."""
     dims = [2, 3, 4, 11, 41, 300]
@@ -165,7 +151,7 @@ def test_limits_at_zero_and_infinity(dtype):
 
 def test_outside_the_domain(dtype):
     for nu, kappa in ((1.0, -1.0), (1.0, math.nan), (-0.5, 1.0), (math.nan, 1.0)):
-        for quantity in (*BARS, "log_iv", "log_ive"):
+        for quantity in (*exact.BARS, "log_iv", "log_ive"):
             assert np.isnan(_math.evaluate(quantity, np.array(nu, dtype), np.array(kappa, dtype)))
     with pytest.raises(ValueError, match="allowed: L, k_minus_L"):
         _math.evaluate("bessel", 1.0, 1.0)

@@ -111,6 +111,6 @@ def violation(name: str, value: Tensor, constraint: Describable) -> str | None:
     broken = (~constraint.check(value)).nonzero().tolist()
     if not broken:
         return None
-    place = f"at {tuple(broken[0])}, " if broken[0] else ""
+    place = f", at {tuple(broken[0])}," if broken[0] else ""
     described = constraint.describe(value.detach()[tuple(broken[0])])
-    return f"{name} is, {place}{described}; allowed: {constraint}"
+    return f"{name} is{place} {described}; allowed: {constraint}"

@@ -40,6 +40,12 @@ def product(loc=LOC, kappa=KAPPA[:, None], dims=(3,)):
             r"concentration is, at \(0,\), -1.0; allowed: 0 <=",
         ),
         (lambda: vmf(kappa=math.nan), ValueError, "concentration is, .*nan; allowed: 0 <="),
+        (lambda: vmf(LOC[0], math.inf), ValueError, "concentration is inf; allowed: 0 <="),
+        (
+            lambda: vmf(LOC[0] * 2, 1.0),
+            ValueError,
+            "loc is a vector of length 2.0; allowed: length 1",
+        ),
         (lambda: vmf(kappa=KAPPA * math.inf), ValueError, "concentration is, .*inf; allowed: 0 <="),
         (lambda: vmf(LOC[:, :1]), ValueError, r"event shape of loc is \(1,\); allowed: .* from 2"),
         (lambda: vmf(LOC[0, 0]), ValueError, r"loc has shape \(\); allowed"),

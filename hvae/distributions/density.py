@@ -1,6 +1,6 @@
 """The density of a von Mises-Fisher distribution relative to the uniform one on the same spheres.
 
-It is the whole of an importance weight against a uniform prior. Less log |S|, it is the log density.
+Importance weights against a uniform prior are made of it. Less log |S| it is the log density.
 """
 
 from collections.abc import Sequence

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from hvae.distributions.constraints import Concentrations, UnitVectors, check_tensor, checked_dims
@@ -63,6 +64,12 @@ class VonMisesFisherProduct(VonMisesFisherOnSpheres):
                 )
         self._set(loc, concentration, dims, kappa_grad, validate_args)
 
+    def expand(
+        self, batch_shape: Sequence[int], _instance: Distribution | None = None
+    ) -> "VonMisesFisherProduct":
+        """The distribution with a batch shape that its own broadcasts to; nothing is copied."""
+        return self._expanded(VonMisesFisherProduct, batch_shape, _instance)
+
     @property
     def arg_constraints(self) -> dict[str, Constraint]:
         """Unit vectors on each shell, and numbers from 0 to below infinity."""
@@ -88,3 +95,9 @@ class HypersphericalUniformProduct(UniformOnSpheres):
         validate_args: bool | None = None,
     ) -> None:
         self._set(checked_dims("dims", dims), dtype, device, validate_args)
+
+    def expand(
+        self, batch_shape: Sequence[int], _instance: Distribution | None = None
+    ) -> "HypersphericalUniformProduct":
+        """The distribution with a batch shape that its own broadcasts to; nothing is copied."""
+        return self._expanded(HypersphericalUniformProduct, batch_shape, _instance)

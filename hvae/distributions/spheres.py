@@ -65,12 +65,18 @@ class OnSpheres(Distribution):
         except ValueError as error:
             raise ValueError(violation("value", value, self.support) or str(error)) from None
 
-    def expand(
-        self: Self, batch_shape: Sequence[int], _instance: Distribution | None = None
+    def _expanded(
+        self: Self,
+        family: "type[OnSpheres]",
+        batch_shape: Sequence[int],
+        instance: Distribution | None,
     ) -> Self:
-        """The distribution with a batch shape that its own broadcasts to; nothing is copied."""
+        """What `expand` of the class `family` gives; nothing is copied.
+
+        A subclass with an __init__ of its own has attributes unknown here, and is refused.
+        """
         new: Self
-        new = self._get_checked_instance(type(self), _instance)  # type: ignore[no-untyped-call]
+        new = self._get_checked_instance(family, instance)  # type: ignore[no-untyped-call]
         for name in self.shared:
             setattr(new, name, getattr(self, name))
         for name in self.batched:

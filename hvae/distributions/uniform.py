@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from hvae.distributions.constraints import WIDE, checked_dims, compute_dtype
@@ -108,6 +109,12 @@ class HypersphericalUniform(UniformOnSpheres):
         validate_args: bool | None = None,
     ) -> None:
         self._set(checked_dims("dim", (dim,)), dtype, device, validate_args)
+
+    def expand(
+        self, batch_shape: Sequence[int], _instance: Distribution | None = None
+    ) -> "HypersphericalUniform":
+        """The distribution with a batch shape that its own broadcasts to; nothing is copied."""
+        return self._expanded(HypersphericalUniform, batch_shape, _instance)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.dims[0]})"

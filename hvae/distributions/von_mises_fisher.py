@@ -5,6 +5,7 @@ from numbers import Real
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from hvae import ops
@@ -173,6 +174,12 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
             concentration = torch.full((), concentration, dtype=loc.dtype, device=loc.device)
         concentration = check_tensor("concentration", concentration, loc.device)
         self._set(loc, concentration[..., None], dims, kappa_grad, validate_args)
+
+    def expand(
+        self, batch_shape: Sequence[int], _instance: Distribution | None = None
+    ) -> "VonMisesFisher":
+        """The distribution with a batch shape that its own broadcasts to; nothing is copied."""
+        return self._expanded(VonMisesFisher, batch_shape, _instance)
 
     @property
     def arg_constraints(self) -> dict[str, Constraint]:

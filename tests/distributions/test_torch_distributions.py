@@ -44,6 +44,34 @@ def test_shapes(loc, kappa, batch, dtype):
     assert "4" in repr(vmf)
 
 
+class Named(VonMisesFisher):
+    """A subclass whose __init__ sets an attribute that expand does not know."""
+
+    def __init__(self, loc, concentration, name):
+        super().__init__(loc, concentration)
+        self.name = name
+
+
+class NamedThroughout(Named):
+    """The same with an expand of its own, as torch.distributions asks for."""
+
+    def expand(self, batch_shape, _instance=None):
+        new = self._get_checked_instance(NamedThroughout, _instance)
+        new.name = self.name
+        return super().expand(batch_shape, new)
+
+
+def test_subclasses_expand():
+    """One without an __init__ expands as it is; one with it defines expand, or is refused."""
+    loc = directions(4)
+    plain = type("Plain", (VonMisesFisher,), {})(loc, 2.0)
+    assert type(plain.expand((3,))) is type(plain)
+    with pytest.raises(NotImplementedError, match="must also define a custom .expand"):
+        Named(loc, 2.0, "north").expand((3,))
+    wider = NamedThroughout(loc, 2.0, "north").expand((3,))
+    assert wider.name == "north" and wider.sample().shape == (3, 4)
+
+
 def test_strided_parameters():
     loc, kappa = directions(6, 9, 5)[::2, 1::3], (torch.rand(3, 6, dtype=DOUBLE) * 9).T[::2]
     z = directions(6, 3, 5).transpose(0, 1).transpose(0, 1)[::2]

@@ -56,11 +56,14 @@ class UnitVectors(Constraint):
     """Vectors of length 1 on every shell, to the larger of 1e-5 and two units of rounding.
 
     F.normalize in float32 leaves 7e-7 at 32768 dimensions; SciPy allows 1e-5.
+
+    Args:
+        dims: ambient dimension of each shell; by default a vector of any dimension is one shell.
     """
 
     event_dim = 1
 
-    def __init__(self, dims: Sequence[int]) -> None:
+    def __init__(self, dims: Sequence[int] = ()) -> None:
         self.dims = tuple(dims)
         super().__init__()
 
@@ -72,7 +75,7 @@ class UnitVectors(Constraint):
     def lengths(self, value: Tensor) -> Tensor:
         """[..., sum(dims)] -> [..., shells], the length of each shell."""
         wide = value.to(torch.promote_types(value.dtype, torch.float32))
-        return torch.sqrt(shell_sums(wide.square(), self.dims))
+        return torch.sqrt(shell_sums(wide.square(), self.dims or value.shape[-1:]))
 
     def describe(self, event: Tensor) -> str:
         """Its length, or the length of each shell."""
@@ -80,7 +83,7 @@ class UnitVectors(Constraint):
         return f"a vector of length {lengths[0] if len(lengths) == 1 else lengths}"
 
     def __repr__(self) -> str:
-        return "length 1" if len(self.dims) == 1 else f"length 1 on each shell of dims {self.dims}"
+        return "length 1" if len(self.dims) < 2 else f"length 1 on each shell of dims {self.dims}"
 
 
 class Concentrations(Constraint):

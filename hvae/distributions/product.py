@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
-from torch.distributions.constraints import Constraint
+from torch.distributions.constraints import Constraint, dependent
 
 from hvae.distributions.constraints import Concentrations, UnitVectors, check_tensor, checked_dims
 from hvae.distributions.uniform import UniformOnSpheres
@@ -42,6 +42,13 @@ class VonMisesFisherProduct(VonMisesFisherOnSpheres):
     True
     """
 
+    shared = (*VonMisesFisherOnSpheres.shared, "arg_constraints")
+    # Of the class; an instance, which knows its shells, has their constraint in its own.
+    arg_constraints: dict[str, Constraint] = {
+        "loc": dependent(is_discrete=False, event_dim=1),
+        "concentration": Concentrations(1),
+    }
+
     def __init__(
         self,
         loc: Tensor,
@@ -62,6 +69,7 @@ class VonMisesFisherProduct(VonMisesFisherOnSpheres):
                     f"{name} has shape {tuple(value.shape)}; allowed: [..., {width}] for dims "
                     f"{dims}"
                 )
+        self.arg_constraints = {**self.arg_constraints, "loc": UnitVectors(dims)}
         self._set(loc, concentration, dims, kappa_grad, validate_args)
 
     def expand(
@@ -69,11 +77,6 @@ class VonMisesFisherProduct(VonMisesFisherOnSpheres):
     ) -> "VonMisesFisherProduct":
         """The distribution with a batch shape that its own broadcasts to; nothing is copied."""
         return self._expanded(VonMisesFisherProduct, batch_shape, _instance)
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        """Unit vectors on each shell, and numbers from 0 to below infinity."""
-        return {"loc": UnitVectors(self.dims), "concentration": Concentrations(1)}
 
 
 class HypersphericalUniformProduct(UniformOnSpheres):

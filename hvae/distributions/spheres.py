@@ -6,6 +6,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.distributions.constraints import dependent_property
 
 from hvae.distributions.constraints import Describable, UnitVectors, check_tensor, violation
 
@@ -47,7 +48,7 @@ class OnSpheres(Distribution):
         )
         return next(filter(None, found), None)
 
-    @property
+    @dependent_property(is_discrete=False, event_dim=1)
     def support(self) -> UnitVectors:
         """Unit vectors, on every shell."""
         return UnitVectors(self.dims)

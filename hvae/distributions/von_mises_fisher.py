@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from numbers import Real
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ class VonMisesFisherOnSpheres(OnSpheres):
     """Independent von Mises-Fisher distributions on one sphere or a product of several."""
 
     batched = ("loc", "_mean_direction", "_concentrations")
-    shared = ("dims", "device", "kappa_grad")
+    shared: ClassVar[tuple[str, ...]] = ("dims", "device", "kappa_grad")
     loc: Tensor
     kappa_grad: str
 
@@ -159,6 +160,11 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
     (2.074146, -1.074146)
     """
 
+    arg_constraints: dict[str, Constraint] = {
+        "loc": UnitVectors(),
+        "concentration": Concentrations(0),
+    }
+
     def __init__(
         self,
         loc: Tensor,
@@ -180,11 +186,6 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
     ) -> "VonMisesFisher":
         """The distribution with a batch shape that its own broadcasts to; nothing is copied."""
         return self._expanded(VonMisesFisher, batch_shape, _instance)
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        """Unit vectors, and numbers from 0 to below infinity."""
-        return {"loc": UnitVectors(self.dims), "concentration": Concentrations(0)}
 
     @property
     def concentration(self) -> Tensor:

@@ -7,7 +7,13 @@ import pickle
 import pytest
 import torch
 from directions import DOUBLE, directions
-from torch.distributions import Categorical, Independent, MixtureSameFamily, kl_divergence
+from torch.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    constraints,
+    kl_divergence,
+)
 
 from hvae.distributions import (
     HypersphericalUniform,
@@ -42,6 +48,44 @@ def test_shapes(loc, kappa, batch, dtype):
     assert wider.batch_shape == (2, *batch) and wider.sample((7,)).shape == (7, 2, *batch, 4)
     assert torch.equal(wider.entropy()[1], vmf.entropy())
     assert "4" in repr(vmf)
+
+
+FAMILIES = [
+    VonMisesFisher,
+    VonMisesFisherProduct,
+    HypersphericalUniform,
+    HypersphericalUniformProduct,
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_classes_say_what_their_constraints_are(family):
+    """Without an instance: event_dim and is_discrete, as those who infer shapes ask for them."""
+    assert isinstance(family.support, constraints.Constraint)
+    assert family.support.event_dim == 1 and family.support.is_discrete is False
+    sizes = {"VonMisesFisher": {"loc": 1, "concentration": 0}}
+    sizes["VonMisesFisherProduct"] = {"loc": 1, "concentration": 1}
+    found = {name: c.event_dim for name, c in family.arg_constraints.items()}
+    assert found == sizes.get(family.__name__, {})
+
+
+def test_instances_check_their_constraints():
+    """An instance has its own shells in them, in a wider batch too."""
+    loc, kappa = torch.cat((directions(4, 2), directions(4, 3)), -1), torch.ones(4, 2, dtype=DOUBLE)
+    product = VonMisesFisherProduct(loc, kappa, (2, 3))
+    for vmf in (VonMisesFisher(directions(4, 3), 2.0), product, product.expand((2, 4))):
+        for name, constraint in vmf.arg_constraints.items():
+            assert not constraints.is_dependent(constraint)
+            value = getattr(vmf, name)
+            assert (
+                constraint.check(value).shape == value.shape[: value.dim() - constraint.event_dim]
+            )
+            assert constraint.check(value).all() and not constraint.check(value - 3).any()
+        z = vmf.sample((3,))
+        assert vmf.support.check(z).all() and not vmf.support.check(2 * z).any()
+        assert vmf.support.check(z).shape == (3, *vmf.batch_shape)
+    together = Independent(VonMisesFisher(directions(4, 3), 2.0), 1).support
+    assert together.event_dim == 2 and together.check(directions(5, 4, 3)).shape == (5,)
 
 
 class Named(VonMisesFisher):

@@ -11,6 +11,7 @@ smaller terms. Either side of the factor the relative error is below 2e-14.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,9 @@ def bregman(k1: Tensor, k2: Tensor, dims: Sequence[int]) -> Tensor:
     Returns:
         [..., shells]; relative error at most 1e-13 (float32: 1e-5) where it does not underflow.
     """
-    return _Bregman.apply(k1, k2, tuple(dims))[0]
+    value: Tensor
+    value, _ = _Bregman.apply(k1, k2, tuple(dims))  # type: ignore[no-untyped-call]
+    return value
 
 
 class _Bregman(torch.autograd.Function):
@@ -42,19 +45,21 @@ class _Bregman(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(k1, k2, dims):
+    def forward(k1: Tensor, k2: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, ...]:
         near = (k1 < NEAR * k2) & (k2 < NEAR * k1)
         quadrature = _quadrature(torch.where(near, k1, 1), torch.where(near, k2, 1), dims)
         direct = _direct(k1, k2, dims)
         return tuple(torch.where(near, q, d) for q, d in zip(quadrature, direct, strict=True))
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, Tensor, tuple[int, ...]], output: tuple[Tensor, Tensor]
+    ) -> None:
         k1, k2, ctx.dims = inputs
         ctx.save_for_backward(k1, k2, output[1])
 
     @staticmethod
-    def backward(ctx, grad_value, grad_rise):
+    def backward(ctx: Any, grad_value: Tensor, grad_rise: Tensor) -> tuple[Tensor, Tensor, None]:
         k1, k2, rise = ctx.saved_tensors
         slope1, slope2 = (ops.vmf(k, ctx.dims, "dA")[0] for k in (k1, k2))
         grad_k1 = -slope1 * (grad_value * (k2 - k1) + grad_rise)

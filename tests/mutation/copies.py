@@ -17,6 +17,9 @@ from typing import Any
 INSIDE = Path(__file__).parent / "inside"
 OWN = "tests/mutation"  # of the project that is mutated: its own tests are not run
 DATA = "HVAE_DATA_DIR"
+AUTOLOAD = (
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD"  # a shell may set it: pytest starts in a fifth of the time
+)
 
 MEMORY = 8 << 30
 LEAST_LIMIT = 60.0  # seconds
@@ -172,7 +175,7 @@ class Copy:
         own = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("MUTATION_", "PYTEST_", "COVERAGE_"))
+            if not name.startswith(("MUTATION_", "PYTEST_", "COVERAGE_")) or name == AUTOLOAD
         }
         folders = {name: str(self.tree / folder) for name, folder in packages.items()}
         data = own.get(DATA)

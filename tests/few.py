@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import scipy.io
 
-from hvae.config import TrainConfig
 from hvae.data import load as _load  # bound here: tests replace hvae.data.load
 from hvae.data import sources
+from hvae.runs import TrainConfig
 
 
 @functools.lru_cache

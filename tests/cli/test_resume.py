@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from processes import Command, outcome, until
 
-from hvae import files, runs
-from hvae.checkpoints import Checkpoints
-from hvae.errors import Interrupted
-from hvae.interrupt import Interrupts
+from hvae import files
+from hvae.runs.checkpoints import Checkpoints
+from hvae.runs.folder import BEST, CONFIG
 
 SHORT = ["--epochs", 16, "--warmup", 3, "--hidden", "24,16", "--shells", "3,e2", "--seed", 5]
 EACH = ["--checkpoint-every", 0]
@@ -32,7 +31,7 @@ def whole(tmp_path_factory):
 
 def go_on(run):
     """Begin the run or go on with it, whatever has happened to it."""
-    begun = (run / runs.CONFIG).exists()
+    begun = (run / CONFIG).exists()
     arguments = ["--resume", run.name] if begun else [*SHORT, "--out", run.name]
     return Command("train", *arguments, *EACH, cwd=run.parent)
 
@@ -83,16 +82,6 @@ def test_a_process_that_dies_in_place_of_a_call_of_the_system_goes_on(whole, tmp
     assert not list(run.rglob("*.tmp"))
 
 
-@pytest.fixture
-def heeded():
-    """SIGINT and SIGTERM as a terminal's process has them: a background job's may be ignored."""
-    ordinary = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    before = {number: signal.signal(number, handler) for number, handler in ordinary.items()}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 class TestSignals:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_the_first_keeps_the_last_epoch_and_says_how_to_go_on(self, whole, tmp_path, number):
@@ -123,34 +112,6 @@ class TestSignals:
         assert command.stderr.splitlines()[-1].endswith("to go on: hvae train --resume run")
         assert Command("train", "--resume", "run", cwd=tmp_path).wait() == 0
         assert outcome(tmp_path / "run") == outcome(whole[0])
-
-    def test_one_waits_for_a_check_and_two_do_not(self, heeded):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with Interrupts() as interrupts:
-                interrupts.wait()
-                signal.raise_signal(number)
-                assert not interrupts.urgent
-                with pytest.raises(Interrupted) as error:
-                    interrupts.check()
-                assert error.value.exit_status == 128 + number
-                with pytest.raises(Interrupted):
-                    signal.raise_signal(signal.SIGTERM)
-                assert interrupts.urgent
-
-    def test_before_there_is_something_to_keep_none_waits(self, heeded):
-        before = signal.getsignal(signal.SIGTERM)
-        with pytest.raises(Interrupted), Interrupts():
-            signal.raise_signal(signal.SIGTERM)
-        assert signal.getsignal(signal.SIGTERM) is before
-
-    def test_what_the_process_ignores_stays_ignored(self):
-        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        try:
-            with Interrupts() as interrupts:
-                signal.raise_signal(signal.SIGTERM)
-                interrupts.check()
-        finally:
-            signal.signal(signal.SIGTERM, before)
 
 
 class TestEnd:
@@ -205,7 +166,7 @@ class TestLock:
         settings = ["--epochs", 100_000, "--warmup", 1, "--lookahead", 100_000, *SHORT[4:]]
         owner = Command("train", *settings, "--out", "run", *EACH, cwd=tmp_path)
         try:
-            until(lambda: (tmp_path / "run" / runs.BEST).exists())
+            until(lambda: (tmp_path / "run" / BEST).exists())
             (tmp_path / "b").mkdir()
             arguments = [tmp_path / "run", "--iw-samples", 2, "--threads", 1]
             command = Command("eval", *arguments, cwd=tmp_path / "b")

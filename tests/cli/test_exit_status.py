@@ -1,135 +1,12 @@
-"""hvae.cli: real processes on real data, every refusal, what goes where."""
+"""Exit statuses: every refusal, and what else can go wrong."""
 
-import json
 import os
-import pty
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-import torch
 from hvae.cli import main
+from processes import SHORT, hvae, one_line, tree
 
 from hvae import files
-
-COMMAND = [sys.executable, "-c", "import sys; from hvae.cli import main; sys.exit(main())"]
-SHORT = ["--epochs", "2", "--warmup", "1", "--hidden", "24,16", "--shells", "3,e2"]
-
-DATA = Path(os.environ.get("HVAE_DATA_DIR") or os.devnull)
-CALTECH = DATA / "caltech101_silhouettes_28_split1.mat"
-
-
-def hvae(*arguments, cwd, **options):
-    command = [*COMMAND, *map(str, arguments)]
-    if arguments and arguments[0] in ("train", "eval"):
-        command += ["--threads", "1"]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=150, **options)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A folder in which one run was trained with nothing but short settings."""
-    folder = tmp_path_factory.mktemp("home")
-    ran = hvae("train", *SHORT, "--seed", 3, cwd=folder)
-    assert ran.returncode == 0, ran.stderr
-    return folder, ran
-
-
-class TestTrainAndEval:
-    def test_train_says_where_the_run_is_and_what_to_type_next(self, home):
-        folder, ran = home
-        [run] = (folder / "runs").iterdir()
-        assert re.fullmatch(r"digits-3,e2-seed3-\d{8}-\d{6}", run.name)
-        assert f"hvae eval runs/{run.name}" in ran.stdout
-        assert "best epoch" in ran.stdout
-
-    def test_away_from_a_terminal_progress_is_a_line_an_epoch_on_stderr(self, home):
-        lines = home[1].stderr.splitlines()
-        assert [line.split()[:2] for line in lines] == [["epoch", "1/2"], ["epoch", "2/2"]]
-        assert all(word in line for line in lines for word in ("ELBO", "RE", "KL", "validation"))
-
-    def test_eval_takes_the_newest_run(self, home):
-        folder, _ = home
-        [run] = (folder / "runs").iterdir()
-        ran = hvae("eval", "--iw-samples", 5, cwd=folder)
-        assert ran.returncode == 0, ran.stderr
-        assert run.name in ran.stdout and "LL" in ran.stdout and "5 samples" in ran.stdout
-        assert files.read_json(run / "eval-test-5-3.json")["iw_samples"] == 5
-
-    def test_json_is_one_document_on_stdout(self, home):
-        folder, _ = home
-        trained = hvae("train", *SHORT, "--out", "other", "--json", cwd=folder)
-        result = json.loads(trained.stdout)
-        assert result["run"] == "other" and result["completed"] is True
-        assert {"run": "other", **files.read_json(folder / "other" / "result.json")} == result
-        evaluated = hvae("eval", "other", "--iw-samples", 3, "--seed", 8, "--json", cwd=folder)
-        document = json.loads(evaluated.stdout)
-        assert document == files.read_json(folder / "other" / "eval-test-3-8.json")
-        expected = {"elbo", "re", "kl", "kl_per_shell", "ll", "ll_stderr", "iw_samples",
-                    "images", "data_checksum", "seconds"}  # fmt: skip
-        assert expected <= set(document)
-        assert trained.stderr and evaluated.stderr
-
-    def test_quiet_shows_no_progress(self, home):
-        ran = hvae("eval", "--iw-samples", 2, "--quiet", cwd=home[0])
-        assert ran.returncode == 0 and ran.stderr == "" and "LL" in ran.stdout
-
-
-class TestCaltech:
-    """Not collected where $HVAE_DATA_DIR has no Caltech."""
-
-    __test__ = CALTECH.exists()
-
-    def test_two_epochs(self, tmp_path):
-        """Real silhouettes through the README's second command, two epochs of it."""
-        arguments = ("--dataset", "caltech", "--shells", "10,10,10,11", "--epochs", 2, "--quiet")
-        ran = hvae("train", *arguments, "--data-dir", DATA, "--out", "run", "--json", cwd=tmp_path)
-        assert ran.returncode == 0, ran.stderr
-        result = json.loads(ran.stdout)
-        assert result["parameters"] == 785 * 256 + 257 * 128 + 129 * 45 + 42 * 128 + 129 * 256 + (
-            257 * 784
-        )
-        assert (result["steps"], result["data_verified"]) == (2 * 41, True)
-        assert result["validation"]["elbo"] > -500  # about -784 log 2 = -543 before training
-        ran = hvae("eval", "run", "--iw-samples", 2, "--quiet", "--json", cwd=tmp_path)
-        assert ran.returncode == 0, ran.stderr
-        document = json.loads(ran.stdout)
-        assert (document["images"], len(document["kl_per_shell"])) == (2307, 4)
-        assert document["elbo"] < document["ll"]
-
-
-class TestTerminal:
-    def test_the_bar_shows_epoch_figures_and_time(self, tmp_path):
-        """On a pseudo-terminal: rich draws there, and the result is on stdout as ever."""
-        leader, follower = pty.openpty()
-        ran = subprocess.run(
-            [*COMMAND, "train", *SHORT, "--threads", "1", "--json"],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=follower,
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
-            timeout=150,
-        )
-        os.close(follower)
-        shown = b""
-        try:
-            while chunk := os.read(leader, 65536):
-                shown += chunk
-        except OSError:  # Linux: the other end is closed and everything is read
-            pass
-        os.close(leader)
-        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-        assert ran.returncode == 0
-        assert re.search(r"epoch .* 2/2 ELBO -\d+\.\d+ RE \d+\.\d+ KL \d+\.\d+ \d:\d\d:\d\d", text)
-        assert json.loads(ran.stdout)["completed"] is True
-
-
-def one_line(stderr):
-    assert stderr.startswith("hvae: error: ") and stderr.endswith("\n") and stderr.count("\n") == 1
-    return stderr[len("hvae: error: ") :]
-
 
 REFUSED = {
     "a shell below 2": (["train", "--shells", "10,1"], "'1' is too small; allowed: "),
@@ -225,12 +102,6 @@ def rooms(tmp_path, home, monkeypatch):
     return tmp_path
 
 
-def tree(folder):
-    return {
-        path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))
-    }
-
-
 class TestExitStatus:
     @pytest.mark.parametrize("name", REFUSED)
     def test_a_refusal_is_2_one_line_and_nothing_written(self, rooms, capfd, name):
@@ -275,26 +146,3 @@ class TestExitStatus:
         monkeypatch.chdir(tmp_path)
         assert main(["train", *SHORT, "--out", "run", "--quiet"]) == 4
         assert "No space left on device" in one_line(capfd.readouterr().err)
-
-
-class TestHelp:
-    @pytest.mark.parametrize("command", [[], ["train"], ["eval"], ["info"]])
-    def test_it_teaches_with_examples(self, capfd, command):
-        assert main([*command, "--help"]) == 0
-        out, err = capfd.readouterr()
-        assert err == "" and f"\n  hvae {' '.join(command)}" in out
-
-    def test_info_tells_the_build(self, capfd):
-        assert main(["info", "--json"]) == 0
-        build = json.loads(capfd.readouterr().out)
-        assert build["versions"]["torch"] == torch.__version__
-        assert build["instruction_set"] in build["instruction_sets"]
-        assert list(build["devices"])[0] == "cpu"
-        assert main(["info"]) == 0
-        shown = capfd.readouterr().out
-        for value in (torch.__version__, build["instruction_set"], "CUDA kernels"):
-            assert value in shown
-
-    def test_version(self, capfd):
-        assert main(["--version"]) == 0
-        assert re.fullmatch(r"hvae, version \d+\.\d+\.\d+\n", capfd.readouterr().out)

@@ -1,68 +1,23 @@
-"""hvae.runs: the folder of a run, written and read back."""
+"""hvae.runs.trained: what a run has left, read back as a model; damage and strangers refused."""
 
 import os
 import pickle
-import re
 
 import pytest
 import torch
 from few import config, digits
 
-from hvae import data, files, runs, training
-from hvae.config import TrainConfig
-from hvae.errors import EnvironmentProblem, Refused
-from hvae.runs import RunFolder, load_run, newest_completed
+from hvae import data, files
+from hvae.errors import Refused
+from hvae.runs import load_run
+from hvae.training.begin import train
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
-    training.train(config(shells="3,e2"), tmp_path / "run")
+    train(config(shells="3,e2"), tmp_path / "run")
     return tmp_path / "run"
-
-
-class TestNames:
-    def test_a_default_name_tells_the_run(self):
-        name = runs.default_folder(TrainConfig(shells="10,e5", seed=7)).name
-        assert re.fullmatch(r"digits-10,e5-seed7-\d{8}-\d{6}", name)
-
-    def test_a_long_list_is_counted(self):
-        name = runs.default_folder(TrainConfig(shells=",".join(["2"] * 40))).name
-        assert name.startswith("digits-40shells-m80-seed0-")
-
-    def test_names_are_unique(self, tmp_path, monkeypatch):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(runs.time, "strftime", lambda form: "now")
-        names = []
-        for _ in range(3):
-            path = runs.default_folder(TrainConfig())
-            with RunFolder.create(path, TrainConfig()):
-                names.append(path.name)
-        assert names == [f"digits-5,5,5,5-seed0-now{end}" for end in ("", "-2", "-3")]
-
-
-class TestTaken:
-    def test_new_and_empty_folders_are_free(self, tmp_path):
-        runs.refuse_taken(tmp_path / "a" / "b")
-        runs.refuse_taken(tmp_path)
-
-    @pytest.mark.parametrize("name", ["config.json", "notes.txt"])
-    def test_others_are_not(self, tmp_path, name):
-        (tmp_path / name).write_text("")
-        with pytest.raises(Refused, match="allowed: a new or empty folder"):
-            runs.refuse_taken(tmp_path)
-
-    def test_a_file_is_not(self, tmp_path):
-        (tmp_path / "run").write_text("")
-        with pytest.raises(Refused, match="is not an empty folder"):
-            runs.refuse_taken(tmp_path / "run")
-
-    def test_below_a_file_nothing_can_be_made(self, tmp_path):
-        (tmp_path / "file").write_text("")
-        path = tmp_path / "file" / "run"
-        failing = pytest.raises(EnvironmentProblem, match="cannot be")
-        with failing, RunFolder.create(path, TrainConfig()):
-            pass
 
 
 class TestLoad:
@@ -126,14 +81,14 @@ class TestLoad:
         files.write_tensors(run / "best.safetensors", {**weights, "extra": torch.ones(1)})
         with pytest.raises(Refused, match="extra is 1 float32, not expected"):
             load_run(run)
-        del weights["head.bias"]
+        del weights["to_posterior.bias"]
         files.write_tensors(run / "best.safetensors", weights)
-        with pytest.raises(Refused, match="head.bias is absent"):
+        with pytest.raises(Refused, match="to_posterior.bias is absent"):
             load_run(run)
 
     def test_weights_that_are_not_finite_are_refused(self, run):
         weights = files.read_tensors(run / "best.safetensors")
-        weights["head.bias"][1] = float("nan")
+        weights["to_posterior.bias"][1] = float("nan")
         files.write_tensors(run / "best.safetensors", weights)
         with pytest.raises(Refused, match="a weight is not finite"):
             load_run(run)
@@ -163,26 +118,3 @@ class TestLoad:
     def test_a_device_that_is_not_there_is_refused(self, run):
         with pytest.raises(Refused, match="--device: cuda:99"):
             load_run(run, device="cuda:99")
-
-
-class TestNewest:
-    def result(self, home, name, **document):
-        (home / name).mkdir()
-        figures = {"elbo": -1.0, "re": 1.0, "kl": 0.0, "kl_per_shell": [], "kappa": []}
-        more = {"best_epoch": 1, "epochs": 1, "validation": figures, "seconds": 1.0}
-        more |= {"data_checksum": "", "diverged": {}}
-        files.write_json(home / name / "result.json", {**more, **document})
-
-    def test_it_is_the_one_that_completed_last(self, tmp_path):
-        self.result(tmp_path, "a", completed=True, finished="2025-01-02T00:00:00+00:00")
-        self.result(tmp_path, "b", completed=True, finished="2025-01-03T00:00:00+00:00")
-        self.result(tmp_path, "c", completed=False, finished="2025-01-04T00:00:00+00:00")
-        (tmp_path / "d").mkdir()
-        (tmp_path / "e").mkdir()
-        (tmp_path / "e" / "result.json").write_text("{")
-        assert newest_completed(tmp_path) == tmp_path / "b"
-
-    @pytest.mark.parametrize("home", [".", "nowhere"])
-    def test_none_is_refused(self, tmp_path, home):
-        with pytest.raises(Refused, match="RUN: no completed run under"):
-            newest_completed(tmp_path / home)

@@ -1,14 +1,13 @@
-"""hvae.config: settings, their checks and their JSON form."""
+"""hvae.runs.config: settings, their checks and their JSON form."""
 
 import json
 from dataclasses import fields
 
 import pytest
-import torch
 
-from hvae import build
-from hvae.config import TrainConfig, available_device, parse_widths, use_threads
 from hvae.errors import Refused
+from hvae.runs import TrainConfig
+from hvae.runs.config import parse_widths
 
 NOT_ALLOWED = {
     "dataset": ["cifar", "", None, 3],
@@ -42,6 +41,9 @@ NOT_ALLOWED = {
     "device": ["tpu", "cuda:", "cuda:x", "cpu:0", "cuda:-1", "", None, 0],
     "threads": [0, -2, 4096, 1.5, "2", None],
     "data_dir": [3, False],
+    "likelihood": ["gauss", "", None, 3],
+    "network": ["conv", "", None, 3],
+    "checkpoint_every": [-1, -0.5, 1e10, float("nan"), float("inf"), True, "10", None],
 }
 
 
@@ -89,14 +91,15 @@ def test_weights_are_of_the_components_of_the_settings():
             dataset="caltech", shells="e3,10", epochs=7, warmup=0, lookahead=1, batch_size=3,
             lr=1, hidden=(5,), kappa_grad="reinforce", parameterization="scaled",
             kl_weights="0.1,2", samples=3, seed=2**63 - 1, device="cuda:1", threads=2,
-            data_dir="somewhere",
+            data_dir="somewhere", checkpoint_every=0,
         ),
     ],
 )  # fmt: skip
 def test_json_round_trip(config):
     document = json.loads(json.dumps(config.to_json()))
     assert TrainConfig.from_json(document) == config
-    assert set(document) == {field.name for field in fields(TrainConfig)}
+    assert set(document) == {"schema", *(field.name for field in fields(TrainConfig))}
+    assert document["schema"] == 3
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(TrainConfig)])
@@ -117,35 +120,3 @@ def test_widths():
     for text in ("", "256,", "a", "1.5", "-3", "9" * 20, "\u0663"):
         with pytest.raises(Refused, match="--hidden"):
             parse_widths(text)
-
-
-def machine(monkeypatch, gpus, kernels):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    monkeypatch.setattr(build, "has_cuda_kernels", lambda: kernels)
-
-
-def test_a_device_that_is_not_there_is_refused(monkeypatch):
-    machine(monkeypatch, gpus=0, kernels=True)
-    assert available_device("cpu").type == "cpu"
-    with pytest.raises(Refused, match="--device: cuda is not there; allowed: cpu$"):
-        available_device("cuda")
-    machine(monkeypatch, gpus=2, kernels=True)
-    assert available_device("cuda:1").index == 1
-    with pytest.raises(Refused, match="cuda:2 is not there; allowed: cpu, cuda, cuda:0, cuda:1$"):
-        available_device("cuda:2")
-
-
-def test_a_device_without_kernels_is_refused(monkeypatch):
-    machine(monkeypatch, gpus=1, kernels=False)
-    with pytest.raises(Refused, match="--device: cuda: hvae was built without CUDA kernels"):
-        available_device("cuda")
-
-
-def test_threads():
-    before = torch.get_num_threads()
-    use_threads(None)
-    assert torch.get_num_threads() == before
-    use_threads(2)
-    assert torch.get_num_threads() == 2
-    use_threads(before)

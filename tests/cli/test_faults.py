@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from few import CALTECH_FILE, few_silhouettes
 from hvae.cli import main
-from processes import outcome
+from processes import one_line, outcome
 
 WIDE = ["--epochs", "5", "--warmup", "1", "--shells", "3,e2", "--threads", "1"]  # 1.6 MB each
 WIDE += ["--checkpoint-every", "0", "--quiet"]
@@ -60,11 +60,6 @@ def disk(tmp_path_factory):
     names = ["full", "resume", "new", "eval", "room", "complete", "eval complete"]
     said = dict(zip(names, map(json.loads, ran.stdout.splitlines()), strict=True))
     return said, home / "kept"
-
-
-def one_line(text):
-    assert text.startswith("hvae: error: ") and text.count("\n") == 1 and text.endswith("\n")
-    return text
 
 
 class TestDisk:

@@ -8,17 +8,18 @@ import io
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 from few import CALTECH_FILE, config, digits, few_silhouettes
 from hvae.cli import main
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from processes import Command
+from processes import WHOLE, Command
 
-from hvae import data, files, runs, training
-from hvae.checkpoints import Checkpoints
+from hvae import data, files
+from hvae.runs.checkpoints import Checkpoints
+from hvae.runs.folder import CONFIG, RESULT
+from hvae.training.begin import train
 
 LINES, PROCESSES, FILES = 2000, 40, 250
 STATUSES = {0, 2, 3, 4}
@@ -192,15 +193,15 @@ def rooms(patched, tmp_path_factory):
     (home / "full" / "file").write_text("text")
     (home / "damaged" / CALTECH_FILE).write_bytes(patched[:5000])
     (home / "silhouettes" / CALTECH_FILE).write_bytes(patched)
-    training.train(config(threads=1), home / "whole", checkpoint_every=0)
+    train(config(threads=1), home / "whole", checkpoint_every=0)
     shutil.copytree(home / "whole", home / "taken")
-    (home / "taken" / runs.RESULT).unlink()
+    (home / "taken" / RESULT).unlink()
     shutil.copytree(home / "taken", home / "unsealed")
-    text = (home / "taken" / runs.CONFIG).read_text()
-    (home / "unsealed" / runs.CONFIG).write_text(text.replace('"seed": 0', '"seed": 1'))
-    shutil.copy(home / "taken" / runs.CONFIG, home / "bare" / runs.CONFIG)
+    text = (home / "taken" / CONFIG).read_text()
+    (home / "unsealed" / CONFIG).write_text(text.replace('"seed": 0', '"seed": 1'))
+    shutil.copy(home / "taken" / CONFIG, home / "bare" / CONFIG)
     with pytest.raises(Exception, match="diverged"):
-        training.train(config(threads=1, lr=1e25), home / "diverged")
+        train(config(threads=1, lr=1e25), home / "diverged")
     return home
 
 
@@ -259,8 +260,7 @@ def test_command_lines_as_processes(here):
     assert len(statuses) == PROCESSES and {0, 2} <= set(statuses)
     for number in range(0, PROCESSES, 8):
         cwd, _ = room(f"whole {number}")
-        command = [sys.executable, "-c", "import sys; from hvae.cli import main; sys.exit(main())"]
-        ran = subprocess.run([*command, *lines[number]], cwd=cwd, capture_output=True, timeout=150)
+        ran = subprocess.run([*WHOLE, *lines[number]], cwd=cwd, capture_output=True, timeout=150)
         assert ran.returncode == statuses[number] and b"Traceback" not in ran.stderr
 
 
@@ -342,7 +342,7 @@ def test_mutated_runs(here, rooms, part, command):
 @pytest.mark.parametrize("command", ["resume", "eval"])
 def test_settings_of_a_stranger(here, rooms, command):
     """Other values under a valid checksum. Sizes and counts that would take long stay theirs."""
-    document = files.read_json(rooms / "taken" / runs.CONFIG)
+    document = files.read_json(rooms / "taken" / CONFIG)
     names = sorted(set(document) - {"epochs", "hidden", "samples", "shells", "threads"})
     arguments = {"resume": ["train", "--resume"], "eval": ["eval", "--iw-samples=1"]}[command]
     folder = here / "taken"
@@ -352,7 +352,7 @@ def test_settings_of_a_stranger(here, rooms, command):
     def answers(change):
         shutil.rmtree(folder)
         shutil.copytree(rooms / "taken", folder)
-        files.write_json(folder / runs.CONFIG, {**document, **change})
+        files.write_json(folder / CONFIG, {**document, **change})
         check([*arguments, "taken", "--quiet"], folder)
 
     answers()

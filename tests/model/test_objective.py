@@ -1,4 +1,4 @@
-"""hvae.objective: the loss written out, and the gradient that its score stands for.
+"""hvae.model.objective: the loss written out, and the gradient that its score stands for.
 
 Statistical tests have a fixed seed and a stated false-alarm rate.
 """
@@ -7,11 +7,10 @@ import math
 
 import pytest
 import torch
-from few import digits
+from few import digits, vae
 
-from hvae import objective, random
-from hvae.model import VAE, Terms
-from hvae.shells import parse
+from hvae import random
+from hvae.model import Terms, objective
 
 EPS = 2.0**-52  # the terms that are made up here are float64
 ROWS = 5
@@ -27,7 +26,7 @@ def made_up(samples):
     slope = torch.randn(samples, ROWS, **wide)
     parameter = torch.ones(samples, ROWS, dtype=torch.float64, requires_grad=True)
     score = slope * (parameter - parameter.detach())
-    return Terms(log_likelihood, kl, None, score), slope, parameter
+    return Terms(log_likelihood, kl, None, score, None), slope, parameter
 
 
 @pytest.mark.parametrize("samples", [1, 4])
@@ -97,20 +96,19 @@ IMAGES, BATCHES = 4, 20_000
 
 
 def batch_gradients(kappa_grad, samples, batches, seed):
-    """Of the loss at the bias of the head's concentration, over batches of the same four images.
+    """Of the loss at the bias of the raw concentration, over batches of the same four images.
 
     The rows of a stream are independent, so batches one below the other are many streams; a bias
     gets the sum of what arrives at its column. The decoder's first layer is scaled up until the
     likelihood depends on the point of the circle.
     """
-    model = VAE(64, parse("2"), (16, 12), "paper", kappa_grad)
-    model.initialize(0)
+    model = vae("2", parameterization="paper", kappa_grad=kappa_grad)
     with torch.no_grad():
         model.decoder[0].weight *= 20
     images = digits().train[:IMAGES].repeat(batches, 1)
-    head = model.encode(images)
-    terms = model.terms(head, images, random.stream(seed, "user"), samples)
-    (gradient,) = torch.autograd.grad(objective.loss(terms, torch.ones(1)) * batches, head)
+    terms = model.terms(images, random.stream(seed, "user"), samples)
+    loss = objective.loss(terms, torch.ones(1)) * batches
+    (gradient,) = torch.autograd.grad(loss, terms.posterior.raw)
     return gradient[:, 2].double().unflatten(0, (batches, IMAGES)).sum(1)
 
 

@@ -1,12 +1,13 @@
-"""hvae.balance: the language of --kl-weights."""
+"""hvae.latent.kl_weights: the language of --kl-weights."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parts import EstimatedGaussian
 
-from hvae import balance, shells
-from hvae.balance import MAX_WEIGHT, MIN_WEIGHT, canonical
 from hvae.errors import Refused
+from hvae.latent import KINDS, Component, grammar, kl_weights
+from hvae.latent.kl_weights import MAX_WEIGHT, MIN_WEIGHT, canonical
 
 TWO = "3,e2"
 REFUSED = [
@@ -18,7 +19,7 @@ REFUSED = [
 
 
 def parse(text, space):
-    return balance.parse(text, shells.parse(space))
+    return kl_weights.parse(text, grammar.parse(space))
 
 
 def test_equal_is_the_elbo():
@@ -51,14 +52,22 @@ def test_auto_of_equal_shells_is_equal(space):
     assert parse("auto", space) == parse("equal", space)
 
 
+def test_auto_asks_every_kind_about_its_own_components(monkeypatch):
+    """In the order of the list, whatever stands between them."""
+    monkeypatch.setattr(kl_weights, "KINDS", {**KINDS, "x": EstimatedGaussian})
+    pairs = (("x", 4), ("", 3), ("e", 7), ("", 5), ("x", 2))
+    components = [Component(*pair) for pair in pairs]
+    assert kl_weights.parse("auto", components) == [1 / 4, 1.0, 1.0, 1.5, 1 / 2]
+
+
 @pytest.mark.parametrize("text", REFUSED)
 def test_refused_in_one_line_that_says_what_is_allowed(text):
-    for read in (balance.parse, canonical):
+    for read in (kl_weights.parse, canonical):
         with pytest.raises(Refused) as refused:
-            read(text, shells.parse(TWO))
+            read(text, grammar.parse(TWO))
         message = str(refused.value)
         assert message.startswith("--kl-weights: ")
-        assert message.endswith(f"; allowed: {balance.allowed()}")
+        assert message.endswith(f"; allowed: {kl_weights.allowed()}")
         assert "\n" not in message and len(message) < 300
 
 
@@ -69,17 +78,17 @@ def test_a_wrong_count_is_named():
 
 def test_canonical_text():
     """Words stay; numbers are the shortest of the same floats."""
-    space = shells.parse(TWO)
-    assert [canonical(f" {word}", space) for word in balance.WORDS] == list(balance.WORDS)
+    space = grammar.parse(TWO)
+    assert [canonical(f" {word}", space) for word in kl_weights.WORDS] == list(kl_weights.WORDS)
     assert canonical(" 1, 2.50", space) == canonical("1e0,02.5", space) == "1.0,2.5"
     assert canonical("0.1000000000000000055,3", space) == "0.1,3.0"
 
 
 @given(st.lists(st.floats(MIN_WEIGHT, MAX_WEIGHT), min_size=2, max_size=2))
 def test_canonical_text_keeps_every_bit(weights):
-    space = shells.parse(TWO)
+    space = grammar.parse(TWO)
     text = canonical(",".join(f"{weight:.17e}" for weight in weights), space)
-    assert balance.parse(text, space) == weights
+    assert kl_weights.parse(text, space) == weights
     assert canonical(text, space) == text
 
 

@@ -1,4 +1,4 @@
-"""hvae.score: the score of the accepted proposal against its definition and the printed formula.
+"""hvae.latent.reinforce: the score of the proposal against its definition and the printed formula.
 
 Statistical tests have a fixed seed and a stated false-alarm rate: by chance they fail once in so
 many changes of the random numbers, never in a second run of the same code.
@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hvae import ops, random
-from hvae.score import proposal_score, surrogate
+from hvae.latent.reinforce import proposal_score, surrogate
 
 DIMS = [2, 3, 4, 5, 11, 41]
 KAPPAS = [0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4]
@@ -31,8 +31,8 @@ def drawn(m, kappas, rows, dtype=torch.float64):
     """kappa [rows, shells] and the draws' v and theta [1, rows, shells], all shells of size m."""
     dims = [m] * len(kappas)
     kappa = torch.tensor(kappas, dtype=dtype).expand(rows, -1)
-    head = torch.ones(rows, sum(dims), dtype=dtype)
-    _, v, theta, _ = ops.sample(head, kappa, dims, random.stream(m, "user"))
+    raw = torch.ones(rows, sum(dims), dtype=dtype)
+    _, v, theta, _ = ops.sample(raw, kappa, dims, random.stream(m, "user"))
     return kappa, v, theta
 
 
@@ -127,8 +127,8 @@ def test_float32():
     log = torch.rand(rows, len(dims), generator=generator, device="cpu") * 14 - 6
     kappa = (10**log).to(torch.get_default_device())
     kappa[:3], kappa[3:6] = 0, 1e8
-    head = torch.ones(rows, sum(dims))
-    _, v, _, _ = ops.sample(head, kappa, dims, random.stream(1, "user"), samples)
+    raw = torch.ones(rows, sum(dims))
+    _, v, _, _ = ops.sample(raw, kappa, dims, random.stream(1, "user"), samples)
     seen = proposal_score(kappa, v, dims)
     assert seen.dtype == torch.float32 and seen.isfinite().all()
     expected = proposal_score(kappa.double(), v.double(), dims)
@@ -143,9 +143,9 @@ def test_it_makes_the_naive_gradient_unbiased(m):
     rows = 40_000
     mu = np.zeros(m)
     mu[-1] = 1
-    head = torch.tensor(mu).expand(rows, m)
+    raw = torch.tensor(mu).expand(rows, m)
     kappa = torch.full((rows, 1), 2.0, dtype=torch.float64, requires_grad=True)
-    z, v, _, _ = ops.sample(head, kappa, [m], random.stream(m, "user"), 1, "naive")
+    z, v, _, _ = ops.sample(raw, kappa, [m], random.stream(m, "user"), 1, "naive")
     value = torch.exp(z[0] @ torch.tensor(mu))
     (naive,) = torch.autograd.grad(value.sum(), kappa)
     corrected = naive[:, 0] + value.detach() * proposal_score(kappa, v, [m])[0, :, 0]

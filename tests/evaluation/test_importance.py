@@ -1,27 +1,26 @@
-"""hvae.evaluation: the ELBO and the log-likelihood, against exact marginal likelihoods."""
+"""hvae.evaluation.importance: the log-likelihood, against exact marginal likelihoods."""
 
 import math
 import subprocess
 import sys
 
 import exact
+import few
 import numpy as np
 import pytest
 import torch
-from few import config, digits
+from few import digits
 from scipy import special
 
-from hvae import data, evaluation, files, random, runs, training
+from hvae import random
 from hvae.errors import Diverged, EnvironmentProblem, Refused
-from hvae.evaluation import evaluate, evaluate_run
-from hvae.model import VAE
-from hvae.shells import parse
+from hvae.evaluation import importance
+from hvae.evaluation.importance import evaluate
+from hvae.latent import ProductPosterior
 
 
-def vae(shells="3,e2", hidden=(16, 12)):
-    model = VAE(64, parse(shells), hidden)
-    model.initialize(0)
-    return model.double()
+def vae(shells="3,e2"):
+    return few.vae(shells).double()
 
 
 class OnTheCircle:
@@ -33,10 +32,9 @@ class OnTheCircle:
         angle = 2 * math.pi * torch.arange(self.nodes, dtype=torch.float64) / self.nodes
         return torch.stack([angle.cos(), angle.sin()], 1), torch.ones(self.nodes) / self.nodes
 
-    def posterior(self, model, head, points):
+    def ratio(self, posterior, points):
         """q/p at the points."""
-        latent = model.latent
-        kappa, mu = latent.concentration(head), latent.location(head)
+        kappa, mu = posterior.concentration, posterior.mode()
         log_i0 = kappa + torch.from_numpy(np.log(special.i0e(kappa.numpy())))
         return (kappa * (mu @ points.T) - log_i0).exp()
 
@@ -51,8 +49,8 @@ class OnTheLine:
         weights = (-0.5 * points.square()).exp() / math.sqrt(2 * math.pi)
         return points[:, None], weights * (24 / (self.nodes - 1))
 
-    def posterior(self, model, head, points):
-        mean, log_variance = head.split(1, 1)
+    def ratio(self, posterior, points):
+        mean, log_variance = posterior.raw.split(1, 1)
         z = points.T
         log_q = -0.5 * ((z - mean).square() / log_variance.exp() + log_variance)
         return (log_q + 0.5 * z.square()).exp()
@@ -68,20 +66,20 @@ def test_log_likelihood_against_the_exact_marginal(space):
     """
     model, samples = vae(space.shells), 20_000
     with torch.no_grad():  # a latent space that matters: larger weights into and out of it
-        model.head.weight.mul_(8)
+        model.to_posterior.weight.mul_(8)
         model.decoder[0].weight.mul_(4)
         images = digits().test[:6]
-        head = model.encode(images)
+        posterior = model.posterior(images)
         points, weights = space.grid()
         logits = model.decode(points)
         target = images.double()
         softplus = torch.nn.functional.softplus(logits).sum(1)
         likelihood = (target @ logits.T - softplus).exp()
         exact = likelihood @ weights.double()
-        ratio = (likelihood / exact[:, None]).square() / space.posterior(model, head, points)
+        ratio = (likelihood / exact[:, None]).square() / space.ratio(posterior, points)
         variance = ratio @ weights.double() - 1
     assert (variance > 0.01).any()  # the posterior is not already exact: the weights matter
-    block = evaluation._block(model, head, images, 0, samples, 11, 10_000)
+    block = importance._block(model, posterior, images, 0, samples, 11, 10_000)
     error = (block[:, 0] - exact.log()).abs()
     assert (error < 5 * (variance / samples).sqrt() + variance / samples + 1e-6).all()
 
@@ -89,7 +87,7 @@ def test_log_likelihood_against_the_exact_marginal(space):
 def test_means_over_images_and_their_standard_error():
     model, images = vae(), digits().test
     result = evaluate(model, images, 7, seed=3)
-    blocks = evaluation._block(model, model.encode(images), images, 0, 7, 3, 10_000).detach()
+    blocks = importance._block(model, model.posterior(images), images, 0, 7, 3, 10_000).detach()
     ll, log_likelihood, kl = blocks[:, 0], blocks[:, 1], blocks[:, 2:]
     assert result.images == len(images) == 35 and result.iw_samples == 7
     assert result.ll == pytest.approx(ll.mean().item(), rel=1e-13)
@@ -106,7 +104,7 @@ def test_its_parts_are_those_of_the_model():
     result = evaluate(model, images, 9, seed=3)
     with torch.no_grad():
         rng = random.stream(3, "evaluation")
-        terms = model.terms(model.encode(images), images, rng, 9, weigh=True)
+        terms = model.terms(images, rng, 9, with_log_weights=True)
     ll = (terms.log_likelihood + terms.log_weight).logsumexp(0) - math.log(9)
     assert result.ll == pytest.approx(ll.mean().item(), rel=1e-12)
     assert result.re == pytest.approx(-terms.log_likelihood.mean().item(), rel=1e-12)
@@ -118,26 +116,25 @@ def test_chunks_change_neither_draws_nor_figures(monkeypatch, rows, bytes_, batc
     """Draws to the bit, figures to the rounding of float64."""
     model, images, drawn = vae(), digits().test, []
     whole = evaluate(model, images, 23, seed=3)
-    heads = model.encode(images)
     rng = random.stream(3, "evaluation")
-    expected = model.latent.draw(heads, rng, 23).z.detach()
-    original = model.latent.draw
+    expected = model.posterior(images).draw(rng, 23).z.detach()
+    original = ProductPosterior.draw
 
-    def watched(head, rng, samples, weigh):
-        draw = original(head, rng, samples, weigh)
+    def watched(posterior, rng, samples, with_log_weights):
+        draw = original(posterior, rng, samples, with_log_weights)
         drawn.append((rng[2].item(), rng[3].item(), draw.z))
         return draw
 
-    monkeypatch.setattr(evaluation, "_ROWS", rows)
-    monkeypatch.setitem(evaluation._CHUNK_BYTES, "cpu", bytes_)
-    monkeypatch.setattr(model.latent, "draw", watched)
+    monkeypatch.setattr(importance, "_ROWS", rows)
+    monkeypatch.setitem(importance._CHUNK_BYTES, "cpu", bytes_)
+    monkeypatch.setattr(ProductPosterior, "draw", watched)
     parts = evaluate(model, images, 23, seed=3)
     assert len(drawn) > 1
     found = torch.full_like(expected, math.nan)
     for row, sample, z in drawn:
         found[sample : sample + z.shape[0], row : row + z.shape[1]] = z
     assert torch.equal(found, expected)
-    monkeypatch.setattr(evaluation, "_ENCODER_ROWS", batch)
+    monkeypatch.setattr(importance, "_ENCODER_ROWS", batch)
     for result in (parts, evaluate(model, images, 23, seed=3)):
         assert result.ll == pytest.approx(whole.ll, rel=1e-12)
         assert result.elbo == pytest.approx(whole.elbo, rel=1e-12)
@@ -145,28 +142,12 @@ def test_chunks_change_neither_draws_nor_figures(monkeypatch, rows, bytes_, batc
         assert result.ll_stderr == pytest.approx(whole.ll_stderr, rel=1e-9)
 
 
-def test_every_image_weighs_the_same(monkeypatch):
-    """35 images in batches of 8: the last three weigh as much as any other three."""
-    model, images = vae(), digits().validation[:35]
-    whole = evaluation.elbo(model, images, 0)
-    monkeypatch.setattr(evaluation, "_ENCODER_ROWS", 8)
-    parts = evaluation.elbo(model, images, 0)
-    for name in ("elbo", "re", "kl", "kl_per_shell", "kappa"):
-        assert parts[name] == pytest.approx(whole[name], rel=1e-12)
-
-
-def test_validation_has_the_same_noise_every_time_and_another_for_another_seed():
-    model, images = vae(), digits().validation
-    assert evaluation.elbo(model, images, 0) == evaluation.elbo(model, images, 0)
-    assert evaluation.elbo(model, images, 0)["re"] != evaluation.elbo(model, images, 1)["re"]
-
-
 @pytest.mark.parametrize("shells", ["5,5,5,5", "e8", "2,e3"])
 def test_the_elbo_is_below_the_log_likelihood(shells):
     """log of a mean is at least the mean of logs; more samples bring the estimate up."""
     model = vae(shells)
     with torch.no_grad():
-        model.head.weight.mul_(8)
+        model.to_posterior.weight.mul_(8)
     few, many = (evaluate(model, digits().test, samples, seed=0) for samples in (2, 400))
     assert many.elbo < few.ll < many.ll
 
@@ -182,7 +163,7 @@ def test_sample_counts_that_are_refused(samples):
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(Refused, match="images of 63 pixels; allowed: 64"):
+    with pytest.raises(Refused, match="^rows of 63 numbers; allowed: 64, as the model$"):
         evaluate(vae(), digits().test[:, :63], 3, seed=0)
 
 
@@ -214,11 +195,11 @@ class TestMemory:
         expected = evaluate(model, images, 23, seed=3)
         original = model.terms
 
-        def short(head, images, rng, samples, weigh):
+        def short(images, rng, samples, **options):
             tried.append(samples * len(images))
             if tried[-1] > 100:
                 raise error
-            return original(head, images, rng, samples, weigh)
+            return original(images, rng, samples, **options)
 
         monkeypatch.setattr(model, "terms", short)
         result = evaluate(model, images, 23, seed=3)
@@ -248,11 +229,14 @@ class TestMemory:
         """60 images of 784 pixels with 8,000 samples: the logits alone would be 1.4 GiB."""
         program = """
 import resource, torch
-from hvae.evaluation import evaluate
-from hvae.model import VAE
-from hvae.shells import parse
+from hvae.description import DataDescription, Kind
+from hvae.evaluation.importance import evaluate
+from hvae.latent import Product, parse
+from hvae.model import MLP, VAE, Bernoulli
 torch.set_num_threads(1)
-model = VAE(784, parse("10,10,10,11"), (32, 16))
+latent = Product(parse("10,10,10,11"))
+likelihood = Bernoulli(DataDescription((784,), Kind.BINARY))
+model = VAE(latent, MLP.build(likelihood.data, latent.size, 784, (32, 16)), likelihood)
 model.initialize(0)
 images = (torch.arange(60 * 784).reshape(60, 784) % 3 == 0).to(torch.uint8)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -264,65 +248,3 @@ print(peak() - before)
         ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
         assert int(ran.stdout) < 1 << 20  # KiB
-
-
-class TestEvaluateRun:
-    @pytest.fixture
-    def run(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
-        training.train(config(seed=4), tmp_path / "run")
-        return tmp_path / "run"
-
-    def test_the_document_is_stored_under_its_name(self, run):
-        document = evaluate_run(run, samples=5)
-        assert document == files.read_json(run / "eval-test-5-4.json")
-        assert (document["run"], document["split"], document["images"]) == ("run", "test", 35)
-        assert document["data_checksum"] == digits().checksum and document["seconds"] > 0
-        model = runs.load_run(run).model
-        assert document["ll"] == evaluate(model, digits().test, 5, seed=4).ll
-
-    @pytest.mark.parametrize(("split", "images"), [("validation", 40), ("train", 130)])
-    def test_splits_and_seeds(self, run, split, images):
-        document = evaluate_run(run, samples=2, split=split, seed=9)
-        assert document["images"] == images
-        assert (run / f"eval-{split}-2-9.json").exists()
-
-    def test_a_dynamic_train_split_is_binarized(self, run, monkeypatch):
-        """Grey levels are no images of the model; those of epoch 0 are evaluated."""
-
-        class Grey(data.Dataset):
-            def epoch(self, seed, epoch):
-                assert (seed, epoch) == (4, 0)
-                return digits().train
-
-        grey = Grey(**{**vars(digits()), "train": digits().train * 200})
-        expected = evaluate_run(run, samples=2, split="train")["ll"]
-        monkeypatch.setattr(data, "load", lambda *arguments, **options: grey)
-        assert evaluate_run(run, samples=2, split="train")["ll"] == expected
-
-    def test_the_seed_changes_the_samples(self, run):
-        one, same, other = (evaluate_run(run, samples=3, seed=seed)["ll"] for seed in (1, 1, 2))
-        assert one == same != other
-
-    def test_other_data_than_those_of_training_give_a_warning(self, run, monkeypatch):
-        other = data.Dataset(**{**vars(digits()), "checksum": "0" * 64})
-        monkeypatch.setattr(data, "load", lambda *arguments, **options: other)
-        [warning] = evaluate_run(run, samples=2)["warnings"]
-        assert "trained on other data" in warning
-
-    @pytest.mark.parametrize(
-        ("argument", "message"),
-        [
-            ({"samples": 0}, "--iw-samples: 0 is not allowed"),
-            ({"split": "all"}, "--split: 'all' is not allowed; allowed: test, validation, train"),
-            ({"seed": -1}, "--seed: -1 is not allowed"),
-            ({"threads": 0}, "--threads: 0 is not allowed"),
-            ({"device": "cuda:99"}, "--device: cuda:99"),
-            ({"device": "abacus"}, "--device: 'abacus' is not allowed"),
-        ],
-    )
-    def test_refusals_write_nothing(self, run, argument, message):
-        before = sorted(run.iterdir())
-        with pytest.raises(Refused, match=message):
-            evaluate_run(run, **argument)
-        assert sorted(run.iterdir()) == before

@@ -15,6 +15,7 @@ from hvae.description import DataDescription, Kind
 from hvae.latent import LatentOptions, Product, parse
 from hvae.model import MLP, VAE, Bernoulli
 from hvae.runs import TrainConfig
+from hvae.training.step import Trainer
 
 
 @functools.lru_cache
@@ -53,6 +54,12 @@ def batch_normalized():
     with torch.no_grad():
         model.decode(model.posterior(digits().train[:50]).mode())
     return model
+
+
+def trainer(shells="3,e2", lr=1e-3, batch_size=50, seed=0, kappa_grad="implicit", **options):
+    """The training of a small model of the digits; options: those of `Trainer`."""
+    model = vae(shells, seed=seed, kappa_grad=kappa_grad)
+    return Trainer(model, lr, batch_size, seed, **options)
 
 
 CALTECH_FILE = "caltech101_silhouettes_28_split1.mat"

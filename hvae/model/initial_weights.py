@@ -12,12 +12,12 @@ from hvae import ops, random
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Modules that draw from torch's generator draw, in the block, what the seed says.
+    """Modules that draw from torch's generator of the CPU draw, in the block, what the seed says.
 
-    The generator of the CPU is as before when the block ends.
+    That generator is as before when the block ends; those of other devices are not touched.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(random.key(seed, "weights") & 0x7FFF_FFFF_FFFF_FFFF)
+        torch.default_generator.manual_seed(random.key(seed, "weights") & 0x7FFF_FFFF_FFFF_FFFF)
         yield
 
 

@@ -6,6 +6,8 @@ from few import config, digits
 from hvae import data, evaluate_run, files, load_run, train
 from hvae.errors import Refused
 from hvae.evaluation.importance import evaluate
+from hvae.observer import Observer
+from hvae.runs.folder import CONFIG
 
 
 class TestEvaluateRun:
@@ -48,6 +50,23 @@ class TestEvaluateRun:
         monkeypatch.setattr(data, "load", lambda *arguments, **options: grey)
         assert evaluate_run(run, samples=2, split="train")["ll"] == expected
 
+    def test_the_data_are_looked_for_where_the_caller_says_and_where_the_run_had_them(
+        self, run, monkeypatch, tmp_path
+    ):
+        asked, observer = [], Observer()
+
+        def load(*arguments, **options):
+            asked.append((arguments, options))
+            return digits()
+
+        monkeypatch.setattr(data, "load", load)
+        document = files.read_json(run / CONFIG)
+        files.write_json(run / CONFIG, {**document, "data_dir": str(tmp_path)})
+        evaluate_run(run, samples=1, observer=observer)
+        evaluate_run(run, samples=1, data_dir="elsewhere", observer=observer)
+        options = {"recorded": str(tmp_path), "progress": observer.download}
+        assert asked == [(("digits", None), options), (("digits", "elsewhere"), options)]
+
     def test_the_seed_changes_the_samples(self, run):
         one, same, other = (evaluate_run(run, samples=3, seed=seed)["ll"] for seed in (1, 1, 2))
         assert one == same != other
@@ -74,3 +93,8 @@ class TestEvaluateRun:
         with pytest.raises(Refused, match=message):
             evaluate_run(run, **argument)
         assert sorted(run.iterdir()) == before
+
+    @pytest.mark.parametrize("argument", [{"samples": 0}, {"split": "all"}])
+    def test_arguments_are_refused_before_the_run_is_looked_for(self, tmp_path, argument):
+        with pytest.raises(Refused, match="^--(iw-samples|split): "):
+            evaluate_run(tmp_path / "nowhere", **argument)

@@ -13,6 +13,8 @@ import hvae.latent.product
 from hvae import ops, random
 from hvae.distributions import HypersphericalUniform, VonMisesFisher
 from hvae.latent import KAPPA_GRADIENTS, KINDS, Component, LatentOptions, Product, parse
+from hvae.latent.euclidean import StandardNormal
+from hvae.latent.sphere import UniformShells
 
 
 @pytest.mark.parametrize("text", ["5,2,3,3", "e3,e4", "4,3,e5,e2", "e3,4,e2,5", "e1,2"])
@@ -299,3 +301,11 @@ class TestAnotherKind:
             error = log_weight.std(0) / math.sqrt(20_000)
             assert ((draw.kl[:, i] - closed).abs() < 5 * error).all()
             assert (draw.kl[:, i] != closed).all()
+
+
+@pytest.mark.parametrize(("prior", "kind"), [(UniformShells([3, 2]), ""), (StandardNormal(5), "e")])
+def test_a_prior_by_itself_is_that_of_the_first_components(prior, kind):
+    sizes = (3, 2) if kind == "" else (5,)
+    expected = Product([Component(kind, size) for size in sizes]).prior
+    rng = random.stream(0, "prior")
+    assert torch.equal(prior.sample(rng, 3, 4), expected.sample(rng, 3, 4))

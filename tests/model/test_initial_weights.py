@@ -72,6 +72,14 @@ def test_a_model_that_is_initialized_leaves_torchs_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_the_generator_of_a_gpu_is_left_alone():
+    torch.cuda.manual_seed(1)
+    before = torch.cuda.get_rng_state()
+    batch_normalized().initialize(0)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
 def test_the_ith_linear_layer_draws_from_step_i_of_its_stream():
     """A row's last number is its bias. Other layers, and a bias that is not there, take none."""
     layers = nn.Sequential(

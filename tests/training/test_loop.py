@@ -302,6 +302,19 @@ class TestDivergence:
             train(config(lr=1e25, batch_size=200), tmp_path / "run")
 
 
+class TestData:
+    def test_they_are_looked_for_where_the_settings_say(self, tmp_path, monkeypatch):
+        asked, observer = [], Observer()
+
+        def load(*arguments, **options):
+            asked.append((arguments, options))
+            return digits()
+
+        monkeypatch.setattr(data, "load", load)
+        train(config(data_dir=str(tmp_path), epochs=1), tmp_path / "run", observer=observer)
+        assert asked == [(("digits", str(tmp_path)), {"progress": observer.download})]
+
+
 class TestTrouble:
     def test_nothing_is_written_on_refusal(self, tmp_path, monkeypatch):
         def refuse(*arguments, **options):

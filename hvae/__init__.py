@@ -15,10 +15,10 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
-    "TrainConfig": "hvae.config",
-    "train": "hvae.training",
-    "resume": "hvae.training",
-    "evaluate_run": "hvae.evaluation",
+    "TrainConfig": "hvae.runs",
+    "train": "hvae.training.begin",
+    "resume": "hvae.training.resumption",
+    "evaluate_run": "hvae.evaluation.of_run",
     "load_run": "hvae.runs",
 }
 _MODULES = ("data", "distributions", "ops", "random", "reference", "special")

@@ -43,9 +43,9 @@ class Settings:
     def clock(self) -> Clock:
         return clock_of(self.device)
 
-    def plan(self, seconds: float, **more: float) -> Plan:
+    def plan(self, seconds: float, turn: float = Plan.turn) -> Plan:
         """Rounds for so many seconds of a full run."""
-        return Plan(seconds * (_QUICK if self.quick else 1.0), **more)
+        return Plan(seconds * (_QUICK if self.quick else 1.0), turn=turn)
 
     def target(self, bound: str, value: float) -> Target | None:
         """A target of the CPU's figures; there are none for a GPU."""

@@ -1,6 +1,6 @@
 """Bias and spread of the gradients in the concentration, shell by shell, on a trained model.
 
-    python -m hvae.benchmarks.gradients RUN [RUN ...] [--images 100] [--draws 2000]
+    python -m hvae.benchmarks.reports.gradients RUN [RUN ...] [--images 100] [--draws 2000]
 
 For images of the validation split and every shell of the run's latent space: draws of the gradient
 of f(z) = -log p(x | z) in log kappa, by each estimator from the same draws of z.
@@ -17,19 +17,24 @@ sqrt(K), as that of one draw. The last line is one JSON document.
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hvae import data, ops, random
-from hvae.config import use_threads
 from hvae.errors import Refused
 from hvae.model import VAE, Terms
 from hvae.objective import loss
 from hvae.runs import Run, load_run
 from hvae.score import surrogate
 from hvae.shells import SPHERE
+
+from ..harness.settings import Settings
+from . import command
 
 GROUP = 8
 ESTIMATORS = {
@@ -142,15 +147,19 @@ def _print(document: dict[str, Any]) -> None:
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Bias and spread of gradients on trained models.")
-    parser.add_argument("runs", nargs="+", help="folders of runs")
-    parser.add_argument("--images", type=int, default=100, help="of the validation split")
-    parser.add_argument("--draws", type=int, default=2000, help="of each image")
-    options = parser.parse_args()
-    if options.images < 1 or options.draws < 4 * GROUP:
-        parser.error(f"allowed: --images from 1, --draws from {4 * GROUP}")
-    use_threads(1)
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = command.Options("gradients", "Bias and spread of gradients on trained models.")
+    options.add_argument("runs", nargs="+", type=Path, help="folders of runs")
+    options.add_argument("--images", type=int, default=100, help="of the validation split")
+    options.add_argument("--draws", type=int, default=2000, help="of each image")
+    return command.run(options, _report, arguments)
+
+
+def _report(options: argparse.Namespace) -> None:
+    for name, least in (("images", 1), ("draws", 4 * GROUP)):
+        if (value := getattr(options, name)) < least:
+            raise Refused(f"--{name}: {value} is not allowed; allowed: from {least}")
+    Settings.of(threads=1)
     documents = []
     for folder in options.runs:
         documents.append(measure(load_run(folder), options.images, options.draws))
@@ -159,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -81,7 +81,8 @@ class VonMisesFisher:
             eps = proposal.sample(k.shape)
             scale = 1 - (1 - b) * eps
             t = 2 * a * b / scale
-            accepted = d * torch.log(t) - t + c >= torch.log(torch.rand_like(k))
-            w = torch.where(pending & accepted, (1 - (1 + b) * eps) / scale, w)
-            pending = pending & ~accepted
+            # NaN is not rejected: it would be so for ever.
+            rejected = d * torch.log(t) - t + c < torch.log(torch.rand_like(k))
+            w = torch.where(pending & ~rejected, (1 - (1 + b) * eps) / scale, w)
+            pending = pending & rejected
         return w

@@ -107,8 +107,9 @@ def _stderr(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:
-    """[shells], the sum over images of the product of means, each over the other half of the draws:
-    their noise is independent.
+    """[shells], the sum over images of the product of means.
+
+    Each mean is over the other half of the draws, so that their noise is independent.
     """
     (a, b), (c, d) = ([half.mean(0) for half in x.tensor_split(2)] for x in (one, other))
     return (a * d + b * c).sum(0) / 2

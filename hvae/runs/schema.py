@@ -33,7 +33,7 @@ def number(document: Mapping[str, Any]) -> int:
     found = document[KEY]
     if type(found) is not int or not 3 <= found <= CURRENT:
         raise Refused(
-            f"config: schema {str(found)[:40]!r} is unknown; allowed: up to {CURRENT}, that of this "
+            f"config: schema {str(found)[:40]!r} is unknown; allowed: up to {CURRENT}, of this "
             "version of hvae"
         )
     return found

@@ -7,16 +7,16 @@ import exact
 import pytest
 import torch
 from few import config, digits
+from hvae.checkpoints import Checkpoints, State
+from hvae.config import KAPPA_GRADIENTS
+from hvae.shells import parse
+from hvae.trainer import NotFinite, Trace, Trainer, first_bad_shell, order
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hvae import data, evaluation, files, random, runs, training
-from hvae.checkpoints import Checkpoints, State
-from hvae.config import KAPPA_GRADIENTS
 from hvae.errors import Diverged, EnvironmentProblem, Interrupted, Refused
 from hvae.model import VAE
 from hvae.observer import Observer
-from hvae.shells import parse
-from hvae.trainer import NotFinite, Trace, Trainer, first_bad_shell, order
 from hvae.training import Selection, kl_weight, train
 
 

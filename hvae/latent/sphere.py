@@ -120,8 +120,9 @@ class VonMisesFisherShells(Posterior):
     def draw(self, rng: Tensor, samples: int = 1, with_log_weights: bool = False) -> Draw:
         dims, kappa, kappa_grad = self.family.dims, self.kappa, self.family.options.kappa_grad
         scored = kappa_grad == "reinforce"
+        ops_grad, first = "naive" if scored else kappa_grad, self.family.first
         z, v, _, kl = ops.sample(
-            self.raw_direction, kappa, dims, rng, samples, "naive" if scored else kappa_grad
+            self.raw_direction, kappa, dims, rng, samples, ops_grad, shell=first
         )
         log_weight = _log_weight(kappa, v, dims) if with_log_weights else None
         has_score = scored and kappa.requires_grad
@@ -153,7 +154,7 @@ class UniformShells(Prior):
             torch.zeros(rows, size, dtype=dtype, device=rng.device)
             for size in (sum(self.dims), len(self.dims))
         )
-        return ops.sample(direction, kappa, self.dims, rng, samples)[0]
+        return ops.sample(direction, kappa, self.dims, rng, samples, shell=self.first)[0]
 
     def log_prob(self, z: Tensor) -> Tensor:
         return z.new_full(z.shape[:-1], -sum(ops.log_area(m) for m in self.dims))

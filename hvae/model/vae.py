@@ -1,5 +1,7 @@
 """The variational auto-encoder: rows to posteriors of a latent space, and latent points to rows."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -67,6 +69,19 @@ class VAE(nn.Module):
         """Of the weights."""
         return self.to_posterior.weight.dtype
 
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """In the block every layer does what it does after training: no dropout, and the running
+        means of a batch normalization, which stay as they are.
+        """
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
     def posterior(self, x: Tensor) -> ProductPosterior:
         """q(z | x) of rows x [R, D]."""
         seen = self.likelihood.encoder_input(x).to(self.dtype)
@@ -75,10 +90,12 @@ class VAE(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Parameters [..., outputs] of the likelihood at latent points [..., m].
 
-        The shells of z have length 1; the decoder sees them as `Product.to_decoder` has them.
+        The shells of z have length 1; the decoder sees them as `Product.to_decoder` has them, one
+        below the other.
         """
-        parameters: Tensor = self.decoder(self.latent.to_decoder(z))
-        return parameters
+        points = self.latent.to_decoder(z).reshape(-1, self.latent.size)
+        parameters: Tensor = self.decoder(points)
+        return parameters.reshape(*z.shape[:-1], parameters.shape[-1])
 
     def terms(
         self,
@@ -99,6 +116,5 @@ class VAE(nn.Module):
         """
         posterior = self.posterior(x) if posterior is None else posterior
         z, kl, log_weight, score = posterior.draw(rng, samples, with_log_weights)
-        parameters = self.decode(z.flatten(0, 1)).unflatten(0, (samples, len(x)))
-        log_likelihood = self.likelihood.log_prob(parameters, x)
+        log_likelihood = self.likelihood.log_prob(self.decode(z), x)
         return Terms(log_likelihood, kl, log_weight, score, posterior)

@@ -21,5 +21,3 @@ def assemble(config: TrainConfig, data: DataDescription) -> VAE:
             data, latent.size, likelihood.outputs, config.hidden
         )
         return VAE(latent, network, likelihood)
-
-

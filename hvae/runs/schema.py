@@ -33,8 +33,8 @@ def number(document: Mapping[str, Any]) -> int:
     found = document[KEY]
     if type(found) is not int or not 3 <= found <= CURRENT:
         raise Refused(
-            f"config: schema {str(found)[:40]!r} is unknown; allowed: up to {CURRENT}, that of this "
-            "version of hvae"
+            f"config: schema {str(found)[:40]!r} is unknown; allowed: up to {CURRENT}, that of "
+            "this version of hvae"
         )
     return found
 

@@ -100,7 +100,7 @@ class TestSignals:
         assert again.wait() == 0 and again.stderr.startswith(
             f"continuing after epoch {len(epochs)}"
         )
-        assert outcome(tmp_path / "a run") == outcome(whole[0])
+        assert outcome(tmp_path / "a run", checkpoint_every=0.0) == outcome(whole[0])
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_second_one_leaves_a_run_that_goes_on(self, whole, tmp_path, number):

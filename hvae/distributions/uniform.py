@@ -18,7 +18,6 @@ class UniformOnSpheres(OnSpheres):
     """The uniform distribution on one sphere or a product of several."""
 
     arg_constraints: dict[str, Constraint] = {}
-    batched = ()
     shared = ("dims", "dtype", "device")
     dtype: torch.dtype
 

@@ -28,9 +28,9 @@ from hvae.distributions.spheres import OnSpheres
 class VonMisesFisherOnSpheres(OnSpheres):
     """Independent von Mises-Fisher distributions on one sphere or a product of several."""
 
-    batched = ("loc", "_mean_direction", "_concentrations")
     shared: ClassVar[tuple[str, ...]] = ("dims", "device", "kappa_grad")
-    loc: Tensor
+    loc: Tensor  # [*batch_shape, *event_shape]
+    concentration: Tensor  # [*batch_shape], of a product [*batch_shape, shells]
     kappa_grad: str
 
     def _set(
@@ -41,25 +41,28 @@ class VonMisesFisherOnSpheres(OnSpheres):
         kappa_grad: str,
         validate_args: bool | None,
     ) -> None:
-        """loc [..., M] and concentration [..., S], broadcast in their leading axes."""
+        """loc [..., M] and concentration [...] or [..., S], broadcast in their leading axes.
+
+        Everything is computed from the attributes loc and concentration, so that gradients to them
+        can be asked for.
+        """
         if kappa_grad not in ops.KAPPA_GRADIENTS:
             raise ValueError(
                 f"kappa_grad is {kappa_grad!r}; allowed: {', '.join(ops.KAPPA_GRADIENTS)}"
             )
+        axes = concentration.dim() - self.arg_constraints["concentration"].event_dim
+        batch, each = concentration.shape[:axes], concentration.shape[axes:]
         try:
-            batch_shape = torch.broadcast_shapes(loc.shape[:-1], concentration.shape[:-1])
+            batch_shape = torch.broadcast_shapes(loc.shape[:-1], batch)
         except RuntimeError:
             raise ValueError(
                 f"loc and concentration have batch shapes {tuple(loc.shape[:-1])} and "
-                f"{tuple(concentration.shape[:-1])}; allowed: shapes that broadcast"
+                f"{tuple(batch)}; allowed: shapes that broadcast"
             ) from None
         self.dims, self.device, self.kappa_grad = dims, loc.device, kappa_grad
         self.loc = loc.expand(*batch_shape, -1)
         dtype = compute_dtype(loc, concentration)
-        mean = loc.to(dtype)
-        mean = normalised(mean, dims) if loc.dtype in REDUCED else mean
-        self._mean_direction = mean.expand(*batch_shape, -1)
-        self._concentrations = concentration.to(dtype).expand(*batch_shape, -1)
+        self.concentration = concentration.to(dtype).expand(batch_shape + each)
         self._finish(batch_shape, validate_args)
 
     def __repr__(self) -> str:
@@ -69,9 +72,15 @@ class VonMisesFisherOnSpheres(OnSpheres):
         )
 
     @property
-    def concentration(self) -> Tensor:
+    def _mean_direction(self) -> Tensor:
+        """loc in the dtype of results; where that is wider than its own 16 bits, normalised."""
+        mean = self.loc.to(self.concentration.dtype)
+        return normalised(mean, self.dims) if self.loc.dtype in REDUCED else mean
+
+    @property
+    def _concentrations(self) -> Tensor:
         """k of each shell, [*batch_shape, shells]."""
-        return self._concentrations
+        return self.concentration
 
     def _vmf(self, quantity: str) -> Tensor:
         return ops.vmf(self._concentrations, self.dims, quantity)[0]
@@ -94,7 +103,7 @@ class VonMisesFisherOnSpheres(OnSpheres):
         """
         if self._validate_args:
             self._validate_sample(value)
-        dtype = compute_dtype(value, self._mean_direction)
+        dtype = compute_dtype(value, self.concentration)
         v = shell_sums((value.to(dtype) - self._mean_direction).square(), self.dims) / 2
         return log_density_to_uniform(self._concentrations, v, self.dims) - log_area(self.dims)
 
@@ -179,7 +188,7 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
         if isinstance(concentration, Real) and not isinstance(concentration, bool):
             concentration = torch.full((), concentration, dtype=loc.dtype, device=loc.device)
         concentration = check_tensor("concentration", concentration, loc.device)
-        self._set(loc, concentration[..., None], dims, kappa_grad, validate_args)
+        self._set(loc, concentration, dims, kappa_grad, validate_args)
 
     def expand(
         self, batch_shape: Sequence[int], _instance: Distribution | None = None
@@ -188,9 +197,8 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
         return self._expanded(VonMisesFisher, batch_shape, _instance)
 
     @property
-    def concentration(self) -> Tensor:
-        """k, [*batch_shape]."""
-        return self._concentrations[..., 0]
+    def _concentrations(self) -> Tensor:
+        return self.concentration[..., None]
 
     @classmethod
     def fit(cls, samples: Tensor, weights: Tensor | None = None) -> "VonMisesFisher":

@@ -88,6 +88,26 @@ def test_instances_check_their_constraints():
     assert together.event_dim == 2 and together.check(directions(5, 4, 3)).shape == (5,)
 
 
+@pytest.mark.parametrize("reduced", [torch.float32, torch.float16])
+@pytest.mark.parametrize("shape", [None, (2, 3)])
+def test_parameters_are_in_the_graph(reduced, shape):
+    """As of torch's distributions: of loc and concentration themselves, and of expanded ones."""
+    loc, kappa = directions(3, 5), torch.rand(3, 2, dtype=DOUBLE) * 9 + 1
+    pair = torch.cat((directions(3, 2), directions(3, 3)), -1)
+    for vmf in (
+        VonMisesFisher(loc.to(reduced).requires_grad_(), kappa[:, 0].float().requires_grad_()),
+        VonMisesFisherProduct(pair.to(reduced).requires_grad_(), kappa.requires_grad_(), (2, 3)),
+    ):
+        vmf = vmf if shape is None else vmf.expand(shape)
+        parameters = [vmf.loc, vmf.concentration]
+        z = vmf.rsample((4,))
+        for value in (z, vmf.log_prob(z.detach()), vmf.mean, vmf.variance, kl_divergence(vmf, vmf)):
+            for gradient in torch.autograd.grad(value.square().sum(), parameters):
+                assert gradient.isfinite().all()
+        (slope,) = torch.autograd.grad(vmf.entropy().sum(), [vmf.concentration])
+        assert (slope < 0).all()
+
+
 class Named(VonMisesFisher):
     """A subclass whose __init__ sets an attribute that expand does not know."""
 

@@ -1,5 +1,6 @@
 """The von Mises-Fisher distribution on a sphere, and what it shares with products of several."""
 
+import warnings
 from collections.abc import Sequence
 from numbers import Real
 from typing import ClassVar
@@ -138,7 +139,8 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
     Args:
         loc: [..., m], mean directions: unit vectors to 1e-5, m from 2 to 32768.
         concentration: [...], k, 0 <= k < infinity, a tensor or a number; it broadcasts with the
-            leading axes of loc.
+            leading axes of loc. Beside loc [B, m] it is [B]; the shape [B, 1] gives a warning, and
+            the batch [B, B].
         kappa_grad: the gradient of a draw to the concentration: "implicit", unbiased (Figurnov,
             Mohamed, Mnih 2018), or "naive", the biased one that differentiates the accepted
             proposal (Davidson et al. 2018). The gradient to loc is unbiased with either.
@@ -189,6 +191,14 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
             concentration = torch.full((), concentration, dtype=loc.dtype, device=loc.device)
         concentration = check_tensor("concentration", concentration, loc.device)
         self._set(loc, concentration, dims, kappa_grad, validate_args)
+        rows = loc.shape[:-1]
+        if rows and concentration.shape == (*rows, 1) and not torch.compiler.is_compiling():
+            warnings.warn(
+                f"concentration has shape {(*rows, 1)} and loc {tuple(loc.shape)}, which broadcast "
+                f"to the batch shape {tuple(self.batch_shape)}; for one concentration a row give "
+                f"it the shape {tuple(rows)}",
+                stacklevel=2,
+            )
 
     def expand(
         self, batch_shape: Sequence[int], _instance: Distribution | None = None

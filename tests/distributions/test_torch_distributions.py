@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -86,6 +87,24 @@ def test_instances_check_their_constraints():
         assert vmf.support.check(z).shape == (3, *vmf.batch_shape)
     together = Independent(VonMisesFisher(directions(4, 3), 2.0), 1).support
     assert together.event_dim == 2 and together.check(directions(5, 4, 3)).shape == (5,)
+
+
+@pytest.mark.parametrize(
+    "loc, kappa, batch",
+    [((5, 4), (5, 1), (5, 5)), ((1, 4), (1, 1), (1, 1)), ((3, 3, 4), (3, 3, 1), (3, 3, 3))],
+)
+def test_a_column_of_concentrations_is_warned_of(loc, kappa, batch):
+    """It broadcasts against the rows, as every batch shape does; the warning has both shapes."""
+    with pytest.warns(UserWarning) as caught:
+        vmf = VonMisesFisher(directions(*loc), torch.ones(kappa, dtype=DOUBLE))
+    assert vmf.batch_shape == batch
+    (warning,) = caught
+    assert str(kappa) in str(warning.message) and str(loc) in str(warning.message)
+    assert str(batch) in str(warning.message) and warning.filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        VonMisesFisher(directions(*loc), torch.ones(kappa[:-1], dtype=DOUBLE))
+        VonMisesFisher(directions(*loc)[0], torch.ones(kappa, dtype=DOUBLE))
 
 
 @pytest.mark.parametrize("reduced", [torch.float32, torch.float16])

@@ -75,6 +75,11 @@ class UniformOnSpheres(OnSpheres):
         each = 1 / torch.tensor(self.dims, dtype=self.dtype, device=self.device)
         return spread(each, self.dims).expand(self.batch_shape + self.event_shape)
 
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """`variance` on the diagonal; [*batch_shape, M, M], M = sum(dims)."""
+        return torch.diag_embed(self.variance)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.dims})"
 

@@ -122,15 +122,33 @@ class VonMisesFisherOnSpheres(OnSpheres):
         """loc, also where the concentration is 0 and every point is a mode."""
         return self._mean_direction
 
-    @property
-    def variance(self) -> Tensor:
-        """Of each coordinate: A' mu^2 + (A/k) (1 - mu^2); [*batch_shape, *event_shape]."""
+    def _variances(self) -> tuple[Tensor, Tensor]:
+        """Along loc, A', and in each direction across, A/k, of every shell; [*batch_shape, S]."""
         mean, slope = ops.vmf(self._concentrations, self.dims, "A")
         rest = self._vmf("one_minus_A")
         tangents = self._concentrations.new_tensor(self.dims) - 1
-        across = (rest * (1 + mean) - slope) / tangents  # A/k, 1/m at k = 0
-        along = self._mean_direction.square()
-        return spread(slope, self.dims) * along + spread(across, self.dims) * (1 - along)
+        return slope, (rest * (1 + mean) - slope) / tangents  # A/k, 1/m at k = 0
+
+    @property
+    def variance(self) -> Tensor:
+        """Of each coordinate: A' mu^2 + (A/k) (1 - mu^2); [*batch_shape, *event_shape]."""
+        along, across = (spread(x, self.dims) for x in self._variances())
+        square = self._mean_direction.square()
+        return along * square + across * (1 - square)
+
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """Of one shell A' mu mu^T + (A/k) (I - mu mu^T); of several, 0 between two of them.
+
+        [*batch_shape, M, M], M = sum(dims), whose diagonal is `variance`. Other elements have an
+        error of a few ulp of the variances along and across loc.
+        """
+        along, across = self._variances()
+        mean = self._mean_direction
+        excess = spread(along - across, self.dims)[..., None]
+        shell = spread(torch.arange(len(self.dims), device=self.device), self.dims)
+        outer = (shell[:, None] == shell) * (mean[..., None] * mean[..., None, :])
+        return torch.diagonal_scatter(excess * outer, self.variance, dim1=-2, dim2=-1)
 
 
 class VonMisesFisher(VonMisesFisherOnSpheres):

@@ -202,6 +202,7 @@ def everything(raw, kappa, value):
     mixed = mixture.log_prob(unit(value, dim=-1)) + Independent(vmf, 1).log_prob(z).sum()
     divergences = kl_divergence(vmf, uniform) + kl_divergence(vmf, packed.expand((len(kappa),)))
     moments = vmf.entropy() + vmf.mean.sum(-1) + vmf.variance.sum(-1)
+    moments = moments + packed.covariance_matrix.sum((-2, -1))
     return draws.sum() + densities.sum() + mixed.sum() + divergences.sum() + moments.sum()
 
 

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from numbers import Real
 from typing import ClassVar
 
 import torch
@@ -14,10 +13,12 @@ from hvae import ops
 from hvae.distributions.constraints import (
     REDUCED,
     Concentrations,
+    Numbers,
     UnitVectors,
     check_tensor,
     checked_dims,
     compute_dtype,
+    parameter,
 )
 from hvae.distributions.density import log_density_to_uniform
 from hvae.distributions.draws import von_mises_fisher_draws
@@ -51,6 +52,7 @@ class VonMisesFisherOnSpheres(OnSpheres):
             raise ValueError(
                 f"kappa_grad is {kappa_grad!r}; allowed: {', '.join(ops.KAPPA_GRADIENTS)}"
             )
+        check_tensor("concentration", concentration, loc.device)
         axes = concentration.dim() - self.arg_constraints["concentration"].event_dim
         batch, each = concentration.shape[:axes], concentration.shape[axes:]
         try:
@@ -156,9 +158,9 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
 
     Args:
         loc: [..., m], mean directions: unit vectors to 1e-5, m from 2 to 32768.
-        concentration: [...], k, 0 <= k < infinity, a tensor or a number; it broadcasts with the
-            leading axes of loc. Beside loc [B, m] it is [B]; the shape [B, 1] gives a warning, and
-            the batch [B, B].
+        concentration: [...], k, 0 <= k < infinity; it broadcasts with the leading axes of loc.
+            Beside loc [B, m] it is [B]; the shape [B, 1] gives a warning, and the batch [B, B].
+            Both are tensors, numbers or lists of numbers.
         kappa_grad: the gradient of a draw to the concentration: "implicit", unbiased (Figurnov,
             Mohamed, Mnih 2018), or "naive", the biased one that differentiates the accepted
             proposal (Davidson et al. 2018). The gradient to loc is unbiased with either.
@@ -168,7 +170,7 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
     Shapes: batch_shape is the broadcast shape, event_shape is [m].
 
     Raises:
-        TypeError: an argument that is no floating tensor (a concentration may be a number).
+        TypeError: an argument that is neither a floating tensor nor numbers.
         ValueError: m out of range; shapes that do not broadcast; tensors on two devices; another
             kappa_grad; and where values are validated, a loc whose length is not 1 or a negative,
             NaN or infinite concentration. The message has the argument, its value and what is
@@ -196,18 +198,16 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
 
     def __init__(
         self,
-        loc: Tensor,
-        concentration: Tensor | float,
+        loc: Numbers,
+        concentration: Numbers,
         kappa_grad: str = "implicit",
         validate_args: bool | None = None,
     ) -> None:
-        check_tensor("loc", loc)
+        loc = parameter("loc", loc, like=concentration)
         if loc.dim() < 1:
             raise ValueError("loc has shape (); allowed: [..., m]")
         dims = checked_dims("the event shape of loc", loc.shape[-1:])
-        if isinstance(concentration, Real) and not isinstance(concentration, bool):
-            concentration = torch.full((), concentration, dtype=loc.dtype, device=loc.device)
-        concentration = check_tensor("concentration", concentration, loc.device)
+        concentration = parameter("concentration", concentration, like=loc)
         self._set(loc, concentration, dims, kappa_grad, validate_args)
         rows = loc.shape[:-1]
         if rows and concentration.shape == (*rows, 1) and not torch.compiler.is_compiling():

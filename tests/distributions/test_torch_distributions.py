@@ -107,17 +107,34 @@ def test_a_column_of_concentrations_is_warned_of(loc, kappa, batch):
         VonMisesFisher(directions(*loc)[0], torch.ones(kappa, dtype=DOUBLE))
 
 
+def test_numbers_and_lists_are_parameters(dtype, device):
+    """In the dtype and on the device of the other parameter, or torch's default ones."""
+    loc, kappa = [[0.6, 0.8], [0.0, -1.0]], [3, 4.5]
+    tensors = [torch.tensor(x, dtype=dtype) for x in (loc, kappa)]
+    expected = VonMisesFisher(*tensors)
+    for vmf in (VonMisesFisher(loc, tensors[1]), VonMisesFisher(tensors[0], tuple(kappa))):
+        assert torch.equal(vmf.loc, expected.loc)
+        assert torch.equal(vmf.concentration, expected.concentration)
+        assert vmf.loc.dtype == vmf.concentration.dtype == dtype
+        assert vmf.loc.device.type == vmf.concentration.device.type == device
+    assert VonMisesFisher([0.6, 0.8], 3).concentration.dtype == torch.get_default_dtype()
+    product = VonMisesFisherProduct([1, 0, 0, 1], [1, 2], (2, 2))
+    assert product.loc.tolist() == [1, 0, 0, 1] and product.concentration.tolist() == [1, 2]
+    half = VonMisesFisher(torch.tensor([0.0, 1.0], dtype=torch.float16), 1e5 + 1)
+    assert half.concentration.item() == 1e5 + 1  # no number of float16
+
+
 @pytest.mark.parametrize("reduced", [torch.float32, torch.float16])
 @pytest.mark.parametrize("shape", [None, (2, 3)])
 def test_parameters_are_in_the_graph(reduced, shape):
     """As of torch's distributions: of loc and concentration themselves, and of expanded ones."""
     loc, kappa = directions(3, 5), torch.rand(3, 2, dtype=DOUBLE) * 9 + 1
     pair = torch.cat((directions(3, 2), directions(3, 3)), -1)
-    for vmf in (
+    for plain in (
         VonMisesFisher(loc.to(reduced).requires_grad_(), kappa[:, 0].float().requires_grad_()),
         VonMisesFisherProduct(pair.to(reduced).requires_grad_(), kappa.requires_grad_(), (2, 3)),
     ):
-        vmf = vmf if shape is None else vmf.expand(shape)
+        vmf = plain if shape is None else plain.expand(shape)
         parameters = [vmf.loc, vmf.concentration]
         z = vmf.rsample((4,))
         for value in (z, vmf.log_prob(z.detach()), vmf.mean, vmf.variance, kl_divergence(vmf, vmf)):

@@ -73,13 +73,15 @@ class Copy:
         place: a new folder, with a short path: sockets lie in it.
 
     Attributes:
+        paths: of the files; `OWN` is not among them.
         stopped: whether `stop` was called; what `pytest` gives after that means nothing.
     """
 
     def __init__(self, root: Path, place: Path) -> None:
         self.place = place
         self.tree = place / "tree"
-        for path in files(root):
+        self.paths = [path for path in files(root) if not path.startswith(f"{OWN}/")]
+        for path in self.paths:
             (self.tree / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / path, self.tree / path)
         self.libraries = {
@@ -95,8 +97,8 @@ class Copy:
 
     def tests(self) -> list[str]:
         """The paths of all files of tests."""
-        found = (path.relative_to(self.tree) for path in (self.tree / "tests").rglob("test_*.py"))
-        return sorted(str(path) for path in found if not str(path).startswith(f"{OWN}/"))
+        names = {path: Path(path) for path in self.paths if path.startswith("tests/")}
+        return [path for path, own in names.items() if own.match("test_*.py")]
 
     def write(self, path: str, content: str) -> None:
         """Replace a source; its bytecode goes, which is known by time and size alone."""

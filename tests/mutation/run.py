@@ -313,7 +313,8 @@ def _try_all(
     store = (
         options.coverage or Path(tempfile.gettempdir()) / f"mutation-coverage-{os.getuid()}.json"
     )
-    coverage = covering.recorded(copies[0], FOLDERS, root, store)
+    tests = [file for file in copies[0].tests() if file.startswith(tuple(options.tests))]
+    coverage = covering.recorded(copies[0], FOLDERS, store, tests)
     _say(f"{len(coverage.seconds)} tests; they fail without a mutant: {coverage.failing or '-'}")
     steady: dict[str, bool] = {}
 
@@ -370,6 +371,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         default=REST_SECONDS,
         help="seconds for the tests that do not run the line",
     )
+    parser.add_argument("--tests", nargs="+", default=["tests/"], help="only these files of tests")
     parser.add_argument("--no-recheck", action="store_true", help="believe the first failure")
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[2], help="the project")
     parser.add_argument("--list", action="store_true", help="only say which mutants there are")

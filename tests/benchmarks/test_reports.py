@@ -8,6 +8,8 @@ import sys
 
 import pytest
 from few import config, digits
+
+from hvae import data, evaluate_run, runs, train
 from hvae.benchmarks.reports import (
     accuracy,
     commits,
@@ -18,8 +20,6 @@ from hvae.benchmarks.reports import (
     many_draws,
     table,
 )
-
-from hvae import data, evaluate_run, runs, train
 from hvae.errors import Diverged, Refused
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 from few import config
-from hvae.benchmarks.reports import finished, groups, table
 
 from hvae import files
+from hvae.benchmarks.reports import finished, groups, table
 from hvae.errors import Refused
 
 SETTING = config(seed=1, kl_weights="equal", parameterization="paper")

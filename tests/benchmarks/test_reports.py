@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -187,3 +188,22 @@ def test_a_file_that_cannot_be_read_is_said_in_one_line(tmp_path, monkeypatch, c
     monkeypatch.setattr(table, "find", fail)
     assert table.main([str(tmp_path)]) == 4
     assert capsys.readouterr().err == f"hvae: error: [Errno 13] Permission denied: '{tmp_path}'\n"
+
+
+def test_a_reader_that_has_gone_is_said_in_one_line():
+    """As `... | head -0`: no traceback, and none at the interpreter's end."""
+    script = (
+        "from hvae.benchmarks.reports import command\n"
+        "options = command.Options('x', 'x')\n"
+        "raise SystemExit(command.run(options, lambda given: print('x' * 100_000), []))\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, timeout=100
+        )
+    finally:
+        os.close(writer)
+    assert ran.returncode == 4
+    assert ran.stderr == b"hvae: error: the reader of the output has gone\n"

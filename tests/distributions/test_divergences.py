@@ -15,7 +15,7 @@ import torch
 from directions import DOUBLE, circle, directions
 from torch.distributions import kl_divergence
 
-from hvae.benchmarks import accuracy
+from hvae.benchmarks.reports import accuracy
 from hvae.distributions import (
     HypersphericalUniform,
     HypersphericalUniformProduct,

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from hvae.benchmarks import SECTIONS, Settings, run
-from hvae.benchmarks.figures import Figure
-from hvae.benchmarks.timing import Spread
+from hvae.benchmarks import SECTIONS, Figure, Settings, Spread, run
 from rich.console import Console
 from rich.table import Table
 

@@ -8,9 +8,9 @@ from importlib import metadata
 
 import click
 
-from hvae.errors import HvaeError, Interrupted
+from hvae.errors import EnvironmentProblem, HvaeError, Interrupted
 
-_DISK, _INTERRUPTED = 4, 130
+_INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 
 
 class _Commands(click.Group):
@@ -23,7 +23,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):
             return None
-        return importlib.import_module(f"{__name__}.{name}").command
+        command: click.Command = importlib.import_module(f"{__name__}.{name}").command
+        return command
 
 
 @click.command(
@@ -46,6 +47,7 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; its exit status. An error is one line on stderr."""
+    _open_standard_streams()
     try:
         status = group.main(arguments, prog_name="hvae", standalone_mode=False)
         sys.stdout.flush()
@@ -56,12 +58,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (HvaeError, Interrupted) as error:
         return _fail(str(error), error.exit_status)
     except MemoryError:
-        return _fail("memory: there is not enough of it", _DISK)
+        return _fail("memory: there is not enough of it", EnvironmentProblem.exit_status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _fail("the reader of the output has gone", _DISK)
+        return _fail("the reader of the output has gone", EnvironmentProblem.exit_status)
     except OSError as error:
-        return _fail(str(error), _DISK)
+        return _fail(str(error), EnvironmentProblem.exit_status)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", _INTERRUPTED)
 
@@ -69,3 +71,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _fail(message: str, status: int) -> int:
     click.echo(f"hvae: error: {' '.join(message.split())}", err=True)
     return status
+
+
+def _open_standard_streams() -> None:
+    """What the shell closed (`>&-`) becomes /dev/null; Python has None in its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115

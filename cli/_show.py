@@ -1,7 +1,7 @@
 """What the commands print: progress and warnings on stderr, results on stdout."""
 
 import json
-from contextlib import AbstractContextManager
+import shlex
 from typing import Any
 
 import click
@@ -12,7 +12,7 @@ from rich.table import Table
 from hvae.observer import Observer
 
 
-class Reporter(Observer, AbstractContextManager):
+class Reporter(Observer):
     """A live bar on a terminal, else plain lines, on stderr; warnings even when quiet."""
 
     def __init__(self, quiet: bool) -> None:
@@ -88,7 +88,7 @@ def trained(result: dict[str, Any]) -> None:
     best = _figures(result["validation"])
     click.echo(f"best epoch {result['best_epoch']} of {result['epochs']}: validation {best}")
     click.echo(f"run   {result['run']}  ({result['seconds']:.1f} s)")
-    click.echo(f"next  hvae eval {result['run']}")
+    click.echo(f"next  hvae eval {shlex.quote(result['run'])}")
 
 
 def evaluated(result: dict[str, Any]) -> None:

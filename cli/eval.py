@@ -4,15 +4,15 @@ from typing import Any
 
 import click
 
-from hvae import runs
-from hvae.evaluation import SPLITS, evaluate_run
+from hvae.evaluation.of_run import SPLITS, evaluate_run
+from hvae.runs import newest_completed
 
 from . import _show as show
 
 
 @click.command("eval")
 @click.argument("run", required=False)
-@click.option("--iw-samples", "samples", default=500, show_default=True, help="Samples an image.")
+@click.option("--iw-samples", "samples", default=500, show_default=True, help="Samples a row.")
 @click.option(
     "--split", default="test", show_default=True, metavar="NAME", help=f"{', '.join(SPLITS)}."
 )
@@ -33,7 +33,7 @@ def command(run: str | None, as_json: bool, quiet: bool, **arguments: Any) -> No
     hvae eval runs/gaussian --iw-samples 5000
     hvae eval --split validation --seed 7 --json
     """
-    folder = runs.newest_completed() if run is None else run
+    folder = newest_completed() if run is None else run
     with show.Reporter(quiet) as reporter:
         result = evaluate_run(folder, observer=reporter, **arguments)
     (show.document if as_json else show.evaluated)(result)

@@ -1,68 +1,39 @@
 """`hvae train`."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
-from hvae import balance, data, shells
-from hvae.config import KAPPA_GRADIENTS, TrainConfig, parse_widths
-from hvae.training import CHECKPOINT_SECONDS, resume, train
+from hvae.runs.config import TrainConfig, options, parse_widths
+from hvae.training.begin import train
+from hvae.training.resumption import resume
 
 from . import _show as show
 
-_PROTOCOL = TrainConfig()
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
 _WITH_RESUME = {"run", "data_dir", "checkpoint_every", "as_json", "quiet"}
 
 
-def _setting(name: str, help: str, **more: Any) -> Any:
-    """An option that is a field of `TrainConfig`, with its default."""
-    default = getattr(_PROTOCOL, name)
-    more.setdefault("show_default", default is not None)
-    return click.option(f"--{name.replace('_', '-')}", default=default, help=help, **more)
+def _settings(command: Decorated) -> Decorated:
+    """An option for every field of `TrainConfig`, in their order."""
+    defaults = TrainConfig()
+    for name, declared in reversed(options().items()):
+        default = getattr(defaults, name)
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        command = click.option(
+            f"--{name.replace('_', '-')}",
+            default=shown,
+            show_default=shown is not None,
+            help=declared.help(),
+            metavar=declared.metavar,
+        )(command)
+    return command
 
 
 @click.command("train")
-@_setting("dataset", f"{', '.join(data.NAMES)}.", metavar="NAME")
-@_setting("shells", f"The latent space: {shells.allowed()}.", metavar="LIST")
-@_setting("epochs", "How many at most.")
-@_setting("warmup", "Epochs over which the weight of the KL rises to 1.")
-@_setting("lookahead", "Epochs without an improvement after which training stops.")
-@_setting("batch_size", "Images a step.")
-@_setting("lr", "Adam's learning rate.")
-@click.option(
-    "--hidden",
-    default=",".join(map(str, _PROTOCOL.hidden)),
-    show_default=True,
-    metavar="LIST",
-    help="Widths of the encoder's layers; the decoder has them in reverse.",
-)
-@_setting(
-    "kappa_grad",
-    f"The gradient in the concentration: {', '.join(KAPPA_GRADIENTS)}; naive is biased.",
-    metavar="NAME",
-)
-@_setting(
-    "parameterization",
-    "Of the concentration, from a number a that the network gives: exponential, m exp(a/2); "
-    "scaled, 4m softplus(a) + 0.01; paper, softplus(a) + 1. The decoder sees spheres of radius "
-    "sqrt(m), under paper of radius 1.",
-    metavar="NAME",
-)
-@_setting(
-    "kl_weights",
-    f"What the KL of each component weighs in the loss: {balance.allowed()}. "
-    "auto is 2 - least d / d for a sphere of d dimensions, 1 for others; equal is the ELBO.",
-    metavar="LIST",
-)
-@_setting("samples", "Draws of an image in a training step.")
-@_setting("seed", "Of every random number.")
-@_setting("device", "cpu, cuda or cuda:N.", metavar="NAME")
-@_setting("threads", "CPU threads; a step is short, and few networks gain from more than 2.")
-@_setting(
-    "data_dir",
-    "Where the data files are; $HVAE_DATA_DIR or the user's cache if not given.",
-    metavar="FOLDER",
-)
+@_settings
 @click.option("--out", metavar="FOLDER", help="The run's folder; a new one in ./runs if not given.")
 @click.option(
     "--resume",
@@ -70,21 +41,14 @@ def _setting(name: str, help: str, **more: Any) -> Any:
     metavar="RUN",
     help="Go on with a run that was cut short; its settings are its own.",
 )
-@click.option(
-    "--checkpoint-every",
-    default=CHECKPOINT_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="The most work that a power cut may cost; 0: a checkpoint an epoch.",
-)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, the result.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     out: str | None,
     run: str | None,
-    checkpoint_every: float,
     as_json: bool,
     quiet: bool,
     hidden: str,
@@ -111,21 +75,23 @@ def command(
     if run is None:
         config = TrainConfig(hidden=parse_widths(hidden), **settings)
         with show.Reporter(quiet) as reporter:
-            result = train(config, out, checkpoint_every=checkpoint_every, observer=reporter)
+            result = train(config, out, observer=reporter)
     else:
         _refuse_settings(ctx)
-        more = {"data_dir": settings["data_dir"], "checkpoint_every": checkpoint_every}
+        own = {name: settings[name] for name in _given(ctx) & {"data_dir", "checkpoint_every"}}
         with show.Reporter(quiet) as reporter:
-            result = resume(run, observer=reporter, **more)
+            result = resume(run, observer=reporter, **own)
     (show.document if as_json else show.trained)(result)
+
+
+def _given(ctx: click.Context) -> set[str]:
+    """The parameters that the user gave."""
+    default = click.core.ParameterSource.DEFAULT
+    return {name for name in ctx.params if ctx.get_parameter_source(name) is not default}
 
 
 def _refuse_settings(ctx: click.Context) -> None:
     """--resume takes the settings of the run, and none beside them."""
-    given = (
-        f"--{name.replace('_', '-')}"
-        for name in sorted(set(ctx.params) - _WITH_RESUME)
-        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
-    )
-    for option in given:
+    for name in sorted(_given(ctx) - _WITH_RESUME):
+        option = f"--{name.replace('_', '-')}"
         raise click.UsageError(f"{option} is not allowed with --resume: the run has its own.", ctx)

@@ -37,3 +37,16 @@ class Interrupted(BaseException):
         super().__init__(message)
         self.number = number
         self.exit_status = 128 + number
+
+
+def short(text: object, most: int = 24) -> str:
+    """What a user gave, quoted and cut to `most` characters, for a message of one line."""
+    shown = str(text)
+    return repr(shown if len(shown) <= most else f"{shown[: most - 3]}...")
+
+
+def refused_option(name: str, value: object, allowed: str) -> Refused:
+    """The one-line refusal of an option's value, by the option's name on the command line."""
+    shown = repr(value) if not isinstance(value, tuple) else ",".join(map(str, value))
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return Refused(f"--{name.replace('_', '-')}: {shown} is not allowed; allowed: {allowed}")

@@ -1,90 +1,15 @@
-"""The registry: one row a data set, with its files, their identity, and how it is split."""
+"""The published data sets, one entry each. A new set is a new entry of `_ALL` and nothing else."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from hvae.data import formats
-
-
-@dataclass(frozen=True)
-class Part:
-    """An array of a set as its file has it: its rows, and the SHA-256 of it as uint8 [rows, D].
-
-    sha256 is None where only the published file's own bytes are known: see `File.blob_sha1`.
-    """
-
-    rows: int
-    sha256: str | None
-
-
-@dataclass(frozen=True)
-class File:
-    """A published file. It is looked for as `name`, plain and with .gz.
-
-    scale: what takes its values to grey levels. blob_sha1: git's identity of its bytes.
-    """
-
-    name: str
-    url: str
-    read: Callable[[bytes], formats.Arrays]
-    scale: int = 1
-    blob_sha1: str | None = None
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set: `containers` are alternatives, each of them all the files of the set.
-
-    parts: by name, in the order of the checksum; "train" is always one.
-    maximum: the largest grey level in the parts; 1 for a set published in black and white.
-    threshold: the grey level from which a pixel is 1, for a set binarized once and for all.
-    embedded: for a set without files, its train part and where that came from.
-    held_out: (split, rows) pairs that stand in this order at the end of the train part, which is
-    shuffled first where `shuffled` says so.
-    """
-
-    name: str
-    title: str
-    origin: str
-    image_shape: tuple[int, int]
-    maximum: int
-    parts: Mapping[str, Part]
-    containers: tuple[tuple[File, ...], ...] = ()
-    embedded: Callable[[], tuple[np.ndarray, str]] | None = None
-    column_major: bool = False
-    object_is_zero: bool = False
-    threshold: int | None = None
-    shuffled: bool = False
-    held_out: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def pixels(self) -> int:
-        return self.image_shape[0] * self.image_shape[1]
-
-    @property
-    def binarization(self) -> str:
-        """That of the train split: "dynamic", drawn from grey levels every epoch, or "none"."""
-        return "none" if self.maximum == 1 or self.threshold is not None else "dynamic"
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """Images in the train, validation and test splits."""
-        rows = {name: part.rows for name, part in self.parts.items()} | dict(self.held_out)
-        return rows["train"] - sum(n for _, n in self.held_out), rows["validation"], rows["test"]
-
-
-def _scikit_learn_digits() -> tuple[np.ndarray, str]:
-    import sklearn  # a second to import, and only this set needs it
-    from sklearn.datasets import load_digits
-
-    return load_digits().data, f"scikit-learn {sklearn.__version__}"
-
+from hvae.data.formats import Arrays
+from hvae.data.source import File, Part, Source
+from hvae.errors import Refused
 
 _TORONTO = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist"
 _CVDF = "https://storage.googleapis.com/cvdf-datasets/mnist"
+_BINARIZED_MNIST_KEYS = {"train": "train_data", "validation": "valid_data", "test": "test_data"}
 
 
 def _static_mnist_file(part: str, label: str) -> File:
@@ -92,9 +17,24 @@ def _static_mnist_file(part: str, label: str) -> File:
     return File(name, f"{_TORONTO}/{name}", partial(formats.read_amat, part=part, columns=784))
 
 
-def _mnist_file(part: str, label: str) -> File:
+def _mnist_images(part: str, label: str) -> File:
     name = f"{label}-images-idx3-ubyte.gz"
-    return File(name, f"{_CVDF}/{name}", partial(formats.read_idx, part=part, image_shape=(28, 28)))
+    return File(name, f"{_CVDF}/{name}", partial(formats.read_idx, part=part, shape=(28, 28)))
+
+
+def _mnist_labels(part: str, label: str) -> File:
+    name = f"{label}-labels-idx1-ubyte.gz"
+    read = partial(formats.read_idx_labels, part=part)
+    return File(name, f"{_CVDF}/{name}", read, optional=True)
+
+
+def _scikit_learn_digits() -> tuple[Arrays, str]:
+    import sklearn  # a second to import, and only this set needs it
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    arrays = Arrays(images={"train": digits.data}, labels={"train": digits.target})
+    return arrays, f"scikit-learn {sklearn.__version__}"
 
 
 _ALL = (
@@ -102,16 +42,27 @@ _ALL = (
         name="caltech",
         title="Caltech 101 Silhouettes, split 1",
         origin="B. Marlin, from Caltech 101; no licence stated",
-        image_shape=(28, 28),
+        shape=(28, 28),
         maximum=1,
+        classes=101,
         column_major=True,
         object_is_zero=True,
         parts={
-            "train": Part(4100, "e16c69228270895ecb557b51da4924fbb288b477fd5923c533614c3159aaccc3"),
-            "validation": Part(
-                2264, "67a4e3a2ee22d8dce7242c3227f1bd643554efcbdb4d6cce6249832f7d623754"
+            "train": Part(
+                4100,
+                "e16c69228270895ecb557b51da4924fbb288b477fd5923c533614c3159aaccc3",
+                "dd609dbaa6f5bd90e5cb1856e81861ed849a5fbaf9f423e4d64d40984b69cb13",
             ),
-            "test": Part(2307, "4abecf7121e7eeb9c944d555d59efc350ef75f979951175322ba8a2842e7fe0f"),
+            "validation": Part(
+                2264,
+                "67a4e3a2ee22d8dce7242c3227f1bd643554efcbdb4d6cce6249832f7d623754",
+                "d2d131098fcaf6d7e1bc9dd1e098b9edcd5f01370f0b322324943668c81dd56f",
+            ),
+            "test": Part(
+                2307,
+                "4abecf7121e7eeb9c944d555d59efc350ef75f979951175322ba8a2842e7fe0f",
+                "8812d3e4a9a0c902b27d54cc6a1466f3bc84405e9fe654162768e97daa3e19f0",
+            ),
         },
         containers=(
             (
@@ -120,10 +71,15 @@ _ALL = (
                     "https://people.cs.umass.edu/~marlin/data/caltech101_silhouettes_28_split1.mat",
                     partial(
                         formats.read_mat,
-                        keys={
+                        images={
                             "train": "train_data",
                             "validation": "val_data",
                             "test": "test_data",
+                        },
+                        labels={
+                            "train": "train_labels",
+                            "validation": "val_labels",
+                            "test": "test_labels",
                         },
                     ),
                 ),
@@ -134,7 +90,7 @@ _ALL = (
         name="static-mnist",
         title="MNIST, statically binarized",
         origin="H. Larochelle and I. Murray, from MNIST (CC BY-SA 3.0)",
-        image_shape=(28, 28),
+        shape=(28, 28),
         maximum=1,
         parts={
             "train": Part(
@@ -155,14 +111,7 @@ _ALL = (
                 File(
                     "binarized_mnist.npz",
                     "https://github.com/mgermain/MADE/releases/download/ICML2015/binarized_mnist.npz",
-                    partial(
-                        formats.read_npz,
-                        keys={
-                            "train": "train_data",
-                            "validation": "valid_data",
-                            "test": "test_data",
-                        },
-                    ),
+                    partial(formats.read_npz, images=_BINARIZED_MNIST_KEYS),
                 ),
             ),
         ),
@@ -171,23 +120,38 @@ _ALL = (
         name="mnist",
         title="MNIST in grey levels",
         origin="Y. LeCun and C. Cortes; CC BY-SA 3.0",
-        image_shape=(28, 28),
+        shape=(28, 28),
         maximum=255,
+        classes=10,
         parts={
             "train": Part(
-                60000, "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"
+                60000,
+                "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+                "e474323ac02fc156161b0bbb1f8c9cfeb327a74bcd9f9680a8385269a24f566c",
             ),
-            "test": Part(10000, "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161"),
+            "test": Part(
+                10000,
+                "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+                "2fd8de6bdb8d11780b4b96dc57847bcfe6953f7c32aa48bfcd8237c3b7847243",
+            ),
         },
         held_out=(("validation", 10000),),
-        containers=((_mnist_file("train", "train"), _mnist_file("test", "t10k")),),
+        containers=(
+            (
+                _mnist_images("train", "train"),
+                _mnist_images("test", "t10k"),
+                _mnist_labels("train", "train"),
+                _mnist_labels("test", "t10k"),
+            ),
+        ),
     ),
     Source(
         name="omniglot",
         title="Omniglot",
         origin="Y. Burda, from B. Lake's Omniglot (MIT)",
-        image_shape=(28, 28),
+        shape=(28, 28),
         maximum=255,
+        classes=50,  # alphabets
         column_major=True,
         parts={"train": Part(24345, None), "test": Part(8070, None)},
         shuffled=True,
@@ -199,7 +163,8 @@ _ALL = (
                     "https://github.com/yburda/iwae/raw/master/datasets/OMNIGLOT/chardata.mat",
                     partial(
                         formats.read_mat,
-                        keys={"train": "data", "test": "testdata"},
+                        images={"train": "data", "test": "testdata"},
+                        labels={"train": "target", "test": "testtarget"},
                         columns_are_images=True,
                     ),
                     scale=255,
@@ -212,11 +177,16 @@ _ALL = (
         name="digits",
         title="handwritten digits, 1 from grey level 8 of 16 on",
         origin="E. Alpaydin and C. Kaynak (UCI, CC BY 4.0), embedded in scikit-learn: no file",
-        image_shape=(8, 8),
+        shape=(8, 8),
         maximum=16,
+        classes=10,
         threshold=8,
         parts={
-            "train": Part(1797, "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3")
+            "train": Part(
+                1797,
+                "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3",
+                "a3c91c262eddcf7ba8f0e37507c30284493c9b20412ffe4af30d536401f7ba21",
+            )
         },
         shuffled=True,
         held_out=(("validation", 250), ("test", 250)),
@@ -228,12 +198,17 @@ SOURCES: dict[str, Source] = {source.name: source for source in _ALL}
 NAMES: tuple[str, ...] = tuple(SOURCES)
 
 
+def named(name: str) -> Source:
+    """The entry of `name`. Raises Refused for a set that is not in the registry."""
+    if name not in SOURCES:
+        raise Refused(f"unknown data set {name!r}; allowed: {', '.join(SOURCES)}")
+    return SOURCES[name]
+
+
 def describe(name: str) -> str:
-    """One line on the set `name`, one of `NAMES`: what it is, its sizes, origin and address."""
-    source = SOURCES[name]
-    height, width = source.image_shape
-    sizes = "/".join(map(str, source.sizes))
-    binarized = {"none": "fixed", "dynamic": "anew every epoch"}[source.binarization]
-    images = f"{sizes} images {height}x{width}, binarized {binarized}"
-    address = f"; {source.containers[0][0].url}" if source.containers else ""
-    return f"{source.title}: {images}; {source.origin}{address}"
+    """One line on the set `name`, one of `NAMES`: sizes, labels, origin and address.
+
+    Raises:
+        Refused: an unknown name.
+    """
+    return named(name).summary

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,8 +35,7 @@ def uniform_draws(
     direction, concentration = (
         torch.zeros(rows, width, dtype=dtype, device=rng.device) for width in (sum(dims), len(dims))
     )
-    first: dict[str, Any] = {"shell": shell} if shell else {}
-    return ops.sample(direction, concentration, dims, rng, samples, **first)[0]
+    return ops.sample(direction, concentration, dims, rng, samples, shell=shell)[0]
 
 
 def von_mises_fisher_draws(

@@ -1,0 +1,56 @@
+"""The ELBO of a split, and the means over rows that every report has."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hvae import random
+from hvae.model import VAE
+from hvae.rows import Rows
+
+_ENCODER_ROWS = 1000
+
+
+@torch.no_grad()
+def elbo(model: VAE, rows: Rows, seed: int) -> dict[str, Any]:
+    """The ELBO at KL weight 1 with one sample a row, the same noise at every call.
+
+    The model is evaluated as after training (`VAE.evaluating`).
+
+    Args:
+        model: the model.
+        rows: N of them, as the data set has them.
+        seed: of the stream "validation", step 0, row = index of the row.
+
+    Returns:
+        `summary` of the rows.
+    """
+    parts = []
+    with model.evaluating():
+        for first in range(0, len(rows), _ENCODER_ROWS):
+            batch = rows[first : first + _ENCODER_ROWS].to(model.device)
+            rng = random.stream(seed, "validation", row=first, device=batch.device)
+            terms = model.terms(batch, rng)
+            parts.append((terms.log_likelihood[0], terms.kl, terms.posterior.concentration))
+    return summary(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+def summary(log_likelihood: Tensor, kl: Tensor, concentration: Tensor) -> dict[str, Any]:
+    """Means over rows: `elbo`, `re`, `kl`, `kl_per_shell`, and the concentrations `kappa`.
+
+    Args:
+        log_likelihood: [N], log p(x | z); kl: [N, n]; concentration: [N, n].
+    """
+    columns = torch.cat([-log_likelihood[:, None], kl, concentration], 1)
+    re, *means = columns.double().mean(0).tolist()
+    kl_per_shell, kappa = means[: kl.shape[1]], means[kl.shape[1] :]
+    total = math.fsum(kl_per_shell)
+    return {
+        "elbo": -(re + total),
+        "re": re,
+        "kl": total,
+        "kl_per_shell": kl_per_shell,
+        "kappa": kappa,
+    }

@@ -1,0 +1,90 @@
+"""The evaluation of a run: its best model on a split of its data, kept in its folder."""
+
+import os
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from hvae import build, data
+from hvae.devices import use_threads
+from hvae.errors import refused_option
+from hvae.evaluation.importance import check_samples, evaluate
+from hvae.observer import Observer
+from hvae.runs import Run, RunFolder, load_run
+
+SPLITS = ("test", "validation", "train")
+
+
+def evaluate_run(
+    folder: str | os.PathLike[str],
+    *,
+    split: str = "test",
+    samples: int = 500,
+    seed: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    data_dir: str | None = None,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Evaluate the best model of a run on a split and store the result in the run's folder.
+
+    Args:
+        folder: the run's folder.
+        split: one of `SPLITS`; "train" of a set that is binarized anew every epoch is evaluated as
+            epoch 0, which training never sees.
+        samples: importance samples a row.
+        seed: of the draws; None is the run's own.
+        device: as in `TrainConfig`.
+        threads: CPU threads; None leaves torch's own number.
+        data_dir: as in `TrainConfig`; None is the run's own.
+        observer: told of downloads, warnings and progress.
+
+    Returns:
+        the document of eval-SPLIT-SAMPLES-SEED.json.
+
+    Raises:
+        Refused: an argument, the run or the data; nothing is written.
+        EnvironmentProblem: the memory, the disk or the network.
+    """
+    began = time.perf_counter()
+    observer = observer or Observer()
+    check_samples(samples)
+    if split not in SPLITS:
+        raise refused_option("split", split, ", ".join(SPLITS))
+    run = load_run(folder, device)
+    own = run.config
+    config = replace(
+        own,
+        seed=own.seed if seed is None else seed,
+        threads=own.threads if threads is None else threads,
+    )
+    use_threads(threads)
+    dataset = data.load(config.dataset, data_dir, recorded=own.data_dir, progress=observer.download)
+    warnings = [*dataset.warnings, *_other_data(run, dataset)]
+    for warning in warnings:
+        observer.warning(warning)
+    rows = dataset.epoch(own.seed, 0) if split == "train" else getattr(dataset, split)
+    evaluation = evaluate(run.model, rows, samples, config.seed, observer)
+    document = {
+        "run": run.path.resolve().name,
+        "dataset": dataset.name,
+        "shells": config.shells,
+        "split": split,
+        "seed": config.seed,
+        **asdict(evaluation),
+        "data_checksum": dataset.checksum,
+        "data_verified": dataset.verified,
+        "warnings": warnings,
+        "threads": torch.get_num_threads(),
+        "versions": build.versions(),
+        "seconds": time.perf_counter() - began,
+    }
+    RunFolder(run.path).save_evaluation(document)
+    return document
+
+
+def _other_data(run: Run, dataset: data.Dataset) -> list[str]:
+    trained = (run.result or {}).get("data_checksum", dataset.checksum)
+    return [] if trained == dataset.checksum else [f"the run was trained on other data: {trained}"]

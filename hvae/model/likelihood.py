@@ -1,0 +1,75 @@
+"""What a likelihood has to say: the seam between the decoder's output and the data.
+
+Another likelihood is one file with a subclass of `Likelihood` and one entry in
+`hvae.model.likelihoods`, or an entry point of another package (docs/extending.md).
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from hvae.description import DataDescription, Kind
+from hvae.errors import Refused
+
+
+class Likelihood(nn.Module, ABC):
+    """p(x | z): what the numbers that the decoder gives say of a row of data.
+
+    A subclass sets `title` and `takes`, gives `outputs`, and computes. It may have parameters of
+    its own, which are trained with the networks. Shapes are for R rows of D numbers and K samples;
+    what is [..., outputs] may have any leading shape.
+
+    Args:
+        data: what the rows are.
+
+    Attributes:
+        title: for help texts.
+        takes: the kinds of data that it is a likelihood of.
+        data: what the rows are.
+
+    Raises:
+        Refused: it does not take data of this kind.
+    """
+
+    title: ClassVar[str]
+    takes: ClassVar[frozenset[Kind]]
+
+    def __init__(self, data: DataDescription) -> None:
+        super().__init__()
+        if data.kind not in self.takes:
+            allowed = ", ".join(sorted(kind.value for kind in self.takes))
+            raise Refused(
+                f"--likelihood: {self.title} does not take {data.kind.value} data; "
+                f"allowed: {allowed}"
+            )
+        self.data = data
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """How many numbers the decoder gives for a row."""
+
+    @abstractmethod
+    def encoder_input(self, x: Tensor) -> Tensor:
+        """What the encoder sees of rows x [R, D], in any dtype: the model makes it its own."""
+
+    @abstractmethod
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """log p(x | z) in nats, summed over a row.
+
+        Args:
+            parameters: [K, R, outputs], what the decoder gave.
+            x: [R, D], as the data set has them.
+
+        Returns:
+            [K, R].
+        """
+
+    @abstractmethod
+    def mean(self, parameters: Tensor) -> Tensor:
+        """E[x | z] of parameters [..., outputs]: [..., D], in the data's units."""
+
+    @abstractmethod
+    def sample(self, parameters: Tensor, rng: Tensor) -> Tensor:
+        """x ~ p(x | z) of parameters [K, R, outputs], from the stream `rng`: [K, R, D]."""

@@ -1,0 +1,122 @@
+"""The variational auto-encoder: rows to posteriors of a latent space, and latent points to rows."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hvae.latent import Product, ProductPosterior
+from hvae.model.initial_weights import initialize
+from hvae.model.likelihood import Likelihood
+from hvae.model.mlp import linear
+from hvae.model.network import Network
+
+
+class Terms(NamedTuple):
+    """The parts of the ELBO of R rows with K samples, and what an importance weight adds.
+
+    Attributes:
+        log_likelihood: [K, R], log p(x | z) in nats.
+        kl: [R, n], nats, a column a component.
+        log_weight: [K, R], log p(z) - log q(z | x), or None.
+        score: [K, R], as in `hvae.latent.Draw`, or None.
+        posterior: of the rows.
+    """
+
+    log_likelihood: Tensor
+    kl: Tensor
+    log_weight: Tensor | None
+    score: Tensor | None
+    posterior: ProductPosterior
+
+
+class VAE(nn.Module):
+    """An encoder, a product latent space, a decoder and a likelihood.
+
+    One linear layer gives all raw parameters of the posterior, whose views go to the kernels
+    without a copy.
+
+    Args:
+        latent: the latent space.
+        network: encoder and decoder.
+        likelihood: of the data.
+
+    The weights are not set: call `initialize` or load a state.
+    """
+
+    def __init__(self, latent: Product, network: Network, likelihood: Likelihood) -> None:
+        super().__init__()
+        self.latent = latent
+        self.encoder = network.encoder
+        self.to_posterior = linear(network.features, latent.raw_width)
+        self.decoder = network.decoder
+        self.likelihood = likelihood
+
+    def initialize(self, seed: int) -> None:
+        """Set the weights: those of the networks by the seed, then as the components want them."""
+        initialize(self, seed)
+        self.latent.initialize(self.to_posterior.weight.data, self.to_posterior.bias.data)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.to_posterior.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.to_posterior.weight.dtype
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """In the block every layer does what it does after training.
+
+        There is no dropout, and a batch normalization has its running means, which stay as they
+        are.
+        """
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+    def posterior(self, x: Tensor) -> ProductPosterior:
+        """q(z | x) of rows x [R, D]."""
+        seen = self.likelihood.encoder_input(x).to(self.dtype)
+        return self.latent.posterior(self.to_posterior(self.encoder(seen)))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Parameters [..., outputs] of the likelihood at latent points [..., m].
+
+        The shells of z have length 1; the decoder sees them as `Product.to_decoder` has them, one
+        below the other.
+        """
+        points = self.latent.to_decoder(z).reshape(-1, self.latent.size)
+        parameters: Tensor = self.decoder(points)
+        return parameters.reshape(*z.shape[:-1], parameters.shape[-1])
+
+    def terms(
+        self,
+        x: Tensor,
+        rng: Tensor,
+        samples: int = 1,
+        with_log_weights: bool = False,
+        posterior: ProductPosterior | None = None,
+    ) -> Terms:
+        """The parts of the ELBO.
+
+        Args:
+            x: [R, D], as the data set has them, or in the model's dtype.
+            rng: the stream of the draws.
+            samples: K.
+            with_log_weights: whether to compute the log weights.
+            posterior: of the rows, where it is known already.
+        """
+        posterior = self.posterior(x) if posterior is None else posterior
+        z, kl, log_weight, score = posterior.draw(rng, samples, with_log_weights)
+        log_likelihood = self.likelihood.log_prob(self.decode(z), x)
+        return Terms(log_likelihood, kl, log_weight, score, posterior)

@@ -1,0 +1,221 @@
+"""The settings of a run: one frozen dataclass, checked when it is made, and its JSON form."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from hvae import data, devices
+from hvae.errors import Refused, refused_option
+from hvae.latent import KAPPA_GRADIENTS, PARAMETERIZATIONS, grammar, kl_weights
+from hvae.model import LIKELIHOODS, NETWORKS
+from hvae.runs import schema
+from hvae.runs.options import Option, Rule, integer, number, one_of, option, text
+
+
+def _is_hidden(value: object) -> bool:
+    widths = value if isinstance(value, tuple) else ()
+    return 1 <= len(widths) <= 64 and all(type(w) is int and 1 <= w <= 65536 for w in widths)
+
+
+_HIDDEN = Rule(_is_hidden, lambda: "1 to 64 widths separated by commas, each 1 to 65536")
+_FOLDER = Rule(
+    lambda value: value is None or isinstance(value, str), lambda: "the path of a folder"
+)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every setting of a run.
+
+    The defaults are the paper's protocol on the embedded digits, with what was measured to be
+    better than its parameterization and gradient (results/expressivity). Each field is an option of
+    the command line too, declared here once: its default, which values are allowed, its help text,
+    and whether the figures depend on it.
+
+    Attributes:
+        dataset: one of `hvae.data.NAMES`.
+        shells: the latent space in the language of `hvae.latent.grammar`.
+        likelihood: of a row given a latent point, one of `hvae.model.LIKELIHOODS`.
+        network: encoder and decoder, one of `hvae.model.NETWORKS`.
+        hidden: widths of the encoder's layers; the decoder mirrors them.
+        epochs: how many at most, counted from 1.
+        warmup: the KL weight is min(1, epoch / warmup), and 1 throughout if 0; the best model is
+            recorded from epoch min(warmup, epochs) on.
+        lookahead: training stops this many epochs after the last improvement.
+        batch_size: rows a step.
+        lr: Adam's learning rate.
+        kappa_grad: the gradient of a draw by its concentration, one of
+            `hvae.latent.KAPPA_GRADIENTS`.
+        parameterization: how a raw number becomes a concentration and how large the decoder sees a
+            sphere, one of `hvae.latent.PARAMETERIZATIONS`.
+        kl_weights: of each component's KL, in the language of `hvae.latent.kl_weights`.
+        samples: draws of a row in a training step; the loss is their mean.
+        seed: of every random stream.
+        device: "cpu", "cuda" or "cuda:N".
+        threads: CPU threads. A step takes a few milliseconds: a second thread gains a quarter at
+            784 pixels on idle cores, and loses tenfold where another process holds one of them.
+        data_dir: folder of the data files; None is $HVAE_DATA_DIR or the user's cache. Another is
+            kept as an absolute path, so that the run is found from every folder.
+        checkpoint_every: seconds of work between checkpoints at most, where an epoch takes less;
+            0 is a checkpoint an epoch. It changes no figure.
+
+    Raises:
+        Refused: a setting is not allowed; the message names the option and says what is.
+    """
+
+    dataset: str = option(
+        "digits", one_of(lambda: data.NAMES), lambda: f"{', '.join(data.NAMES)}.", "NAME"
+    )
+    shells: str = option(
+        "5,5,5,5",
+        text(grammar.allowed),
+        lambda: f"The latent space: {grammar.allowed()}.",
+        "LIST",
+    )
+    likelihood: str = option(
+        "bernoulli",
+        one_of(lambda: tuple(LIKELIHOODS)),
+        lambda: f"Of a row given a latent point: {', '.join(LIKELIHOODS)}.",
+        "NAME",
+    )
+    network: str = option(
+        "mlp",
+        one_of(lambda: tuple(NETWORKS)),
+        lambda: f"Encoder and decoder: {', '.join(NETWORKS)}.",
+        "NAME",
+    )
+    hidden: tuple[int, ...] = option(
+        (256, 128),
+        _HIDDEN,
+        "Widths of the encoder's layers; the decoder has them in reverse.",
+        "LIST",
+    )
+    epochs: int = option(300, integer(1, 10**6), "How many at most.")
+    warmup: int = option(
+        100, integer(0, 10**6), "Epochs over which the weight of the KL rises to 1."
+    )
+    lookahead: int = option(
+        50, integer(1, 10**6), "Epochs without an improvement after which training stops."
+    )
+    batch_size: int = option(100, integer(1, 10**6), "Rows a step.")
+    lr: float = option(
+        1e-3, number(0, 1e30, "a number above 0, at most 1e30", above=True), "Adam's learning rate."
+    )
+    kappa_grad: str = option(
+        "implicit",
+        one_of(lambda: KAPPA_GRADIENTS),
+        f"The gradient in the concentration: {', '.join(KAPPA_GRADIENTS)}; naive is biased.",
+        "NAME",
+    )
+    parameterization: str = option(
+        "exponential",
+        one_of(lambda: tuple(PARAMETERIZATIONS)),
+        "Of the concentration, from a number a that the network gives: exponential, m exp(a/2); "
+        "scaled, 4m softplus(a) + 0.01; paper, softplus(a) + 1. The decoder sees spheres of radius "
+        "sqrt(m), under paper of radius 1.",
+        "NAME",
+    )
+    kl_weights: str = option(
+        "auto",
+        text(kl_weights.allowed),
+        lambda: (
+            f"What the KL of each component weighs in the loss: {kl_weights.allowed()}. "
+            "auto is 2 - least d / d for a sphere of d dimensions, 1 for others; equal is the ELBO."
+        ),
+        "LIST",
+    )
+    samples: int = option(1, integer(1, 10**6), "Draws of a row in a training step.")
+    seed: int = option(0, integer(0, 2**63 - 1), "Of every random number.")
+    device: str = option(
+        "cpu",
+        Rule(devices.is_device_name, lambda: devices.ALLOWED),
+        "cpu, cuda or cuda:N.",
+        "NAME",
+    )
+    threads: int = option(
+        1,
+        integer(1, 1024),
+        "CPU threads; a step is short, and few networks gain from more than 2.",
+    )
+    data_dir: str | None = option(
+        None,
+        _FOLDER,
+        "Where the data files are; $HVAE_DATA_DIR or the user's cache if not given.",
+        "FOLDER",
+        decides=False,
+    )
+    checkpoint_every: float = option(
+        10.0,
+        number(0, 1e9, "seconds from 0 to 1e9; 0 is a checkpoint an epoch"),
+        "The most work that a power cut may cost; 0: a checkpoint an epoch.",
+        "SECONDS",
+        decides=False,
+    )
+
+    def __post_init__(self) -> None:
+        for name, declared in options().items():
+            if not declared.rule.accepts(getattr(self, name)):
+                raise refused_option(name, getattr(self, name), declared.rule.allowed())
+        components = grammar.parse(self.shells)
+        self._set("shells", grammar.text(components))
+        self._set("kl_weights", kl_weights.canonical(self.kl_weights, components))
+        self._set("lr", float(self.lr))
+        self._set("checkpoint_every", float(self.checkpoint_every))
+        if self.data_dir is not None:
+            self._set("data_dir", data.absolute_folder(self.data_dir))
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object from which `from_json` makes an equal configuration."""
+        return {schema.KEY: schema.CURRENT, **asdict(self), "hidden": list(self.hidden)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "TrainConfig":
+        """The configuration that `to_json` wrote, now or in an earlier version of hvae.
+
+        Raises:
+            Refused: a key is absent or unknown, the schema is of a later version, or a value is not
+                allowed.
+        """
+        given = schema.settings(document)
+        known = [field.name for field in fields(cls)]
+        absent = [name for name in known if name not in given]
+        unknown = [str(name) for name in given if name not in known]
+        if absent or unknown:
+            what = f"absent: {', '.join(absent) or '-'}; unknown: {', '.join(unknown) or '-'}"
+            raise Refused(f"config: {what}; allowed: exactly {', '.join(known)}")
+        hidden = given["hidden"]
+        return cls(**{**given, "hidden": tuple(hidden) if isinstance(hidden, list) else hidden})
+
+    def deciding(self) -> dict[str, Any]:
+        """`to_json` without what changes no figure."""
+        document = self.to_json()
+        return {
+            name: value
+            for name, value in document.items()
+            if name == schema.KEY or options()[name].decides
+        }
+
+
+def options() -> dict[str, Option]:
+    """Every option by the name of its field, in their order."""
+    return dict(_options())
+
+
+def _options() -> Iterator[tuple[str, Option]]:
+    for field in fields(TrainConfig):
+        yield field.name, field.metadata["option"]
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """The widths of `--hidden`, such as "256,128".
+
+    Raises:
+        Refused: it is not a list of integers.
+    """
+    items = [item.strip() for item in text.split(",")]
+    if not all(item.isascii() and item.isdigit() and len(item) < 10 for item in items):
+        raise refused_option("hidden", text, _HIDDEN.allowed())
+    return tuple(map(int, items))

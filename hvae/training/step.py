@@ -1,0 +1,177 @@
+"""The training step and the epoch: updates of the weights, with no value read on the host."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from hvae import ops, random
+from hvae.evaluation.elbo import summary
+from hvae.model import VAE, loss
+from hvae.rows import Rows
+from hvae.training.divergence import NotFinite, first_bad_component
+
+
+class Trace(NamedTuple):
+    """What a step leaves on the device, to be read at the end of the epoch.
+
+    Attributes:
+        log_likelihood: [R], the mean over samples; kl, concentration: [R, n]; raw: [R, raw_width].
+        raw_gradient: [raw_width], the gradient of the bias of the layer that gives raw: the sum
+            over rows of the gradients that arrive there.
+    """
+
+    log_likelihood: Tensor
+    kl: Tensor
+    concentration: Tensor
+    raw: Tensor
+    raw_gradient: Tensor
+
+
+class Trainer:
+    """The training step and the epoch.
+
+    A step whose loss or gradient is not finite changes neither weights nor optimizer; it is noted
+    on the device, and `epoch` raises once it has ended. Nothing is read from the device before.
+
+    Args:
+        model: with its initial weights, on the device of the rows.
+        lr: Adam's learning rate.
+        batch_size: rows a step; the last batch of an epoch may be smaller.
+        seed: of the streams "train" and "shuffle".
+        samples: draws of a row in a step; the loss is their mean.
+        kl_weights: [n], of every component's KL after the warm-up; None for 1.
+    """
+
+    def __init__(
+        self,
+        model: VAE,
+        lr: float,
+        batch_size: int = 100,
+        seed: int = 0,
+        samples: int = 1,
+        kl_weights: Sequence[float] | None = None,
+    ) -> None:
+        self.model = model
+        self.batch_size = batch_size
+        self.samples = samples
+        self.seed = seed
+        self.steps = 0
+        self.parameters = list(model.parameters())
+        self.device = self.parameters[0].device
+        self.optimizer = torch.optim.Adam(self.parameters, lr=lr, fused=True)
+        self._one = torch.ones((), device=self.device)
+        weights = kl_weights or [1.0] * len(model.latent.components)
+        self.kl_weights = torch.tensor(weights, device=self.device)
+        self._state = {
+            name: {
+                "step": torch.zeros((), device=self.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+            for name, parameter in model.named_parameters()
+        }
+        self.optimizer.state.update(zip(self.parameters, self._state.values(), strict=True))
+
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """Adam's live tensors by name; a copy into them restores the optimizer."""
+        return {
+            f"{name}.{key}": tensor
+            for name, state in self._state.items()
+            for key, tensor in state.items()
+        }
+
+    def step(self, rows: Tensor, rng: Tensor, kl_weights: Tensor, skipped: Tensor) -> Trace:
+        """One update of the weights.
+
+        Args:
+            rows: [R, D], as the data set has them.
+            rng: the stream of this step.
+            kl_weights: [n], the weight of every component's KL.
+            skipped: scalar; it becomes 1 if the loss or a gradient is not finite.
+        """
+        terms = self.model.terms(rows, rng, self.samples)
+        value = loss(terms, kl_weights)
+        value.backward()
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        torch._amp_foreach_non_finite_check_and_unscale_(
+            [*gradients, value.detach()], skipped, self._one
+        )
+        self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
+        self.optimizer.step()
+        log_likelihood = terms.log_likelihood.detach()
+        raw_gradient = self.model.to_posterior.bias.grad
+        assert raw_gradient is not None
+        trace = Trace(
+            log_likelihood[0] if self.samples == 1 else log_likelihood.mean(0),
+            terms.kl.detach(),
+            terms.posterior.concentration.detach(),
+            terms.posterior.raw.detach(),
+            raw_gradient,
+        )
+        for parameter in self.parameters:
+            parameter.grad = None
+        return trace
+
+    def epoch(
+        self,
+        rows: Rows,
+        epoch: int,
+        warmup_factor: float = 1.0,
+        before_step: Callable[[], None] = lambda: None,
+    ) -> dict[str, Any]:
+        """Every row once, in the epoch's own order.
+
+        Args:
+            rows: N of them, as the data set has them.
+            epoch: its number, from 1.
+            warmup_factor: by which the KL weights of all components are multiplied.
+            before_step: called before every step; what it raises ends the epoch.
+
+        Returns:
+            `hvae.evaluation.elbo.summary` of the rows, each as its step saw it.
+
+        Raises:
+            NotFinite: a step was skipped; the message names epoch, step and component.
+        """
+        order = epoch_permutation(len(rows), self.seed, epoch, self.device)
+        batches = order.split(self.batch_size)
+        streams = self._streams(len(batches))
+        skipped = torch.zeros(len(batches), device=self.device)
+        kl_weights = warmup_factor * self.kl_weights
+        traces = []
+        for batch, rng, skip in zip(batches, streams, skipped.unbind(), strict=True):
+            before_step()
+            traces.append(self.step(rows.index_select(0, batch), rng, kl_weights, skip))
+        self.steps += len(batches)
+        self._check(traces, skipped, epoch)
+        log_likelihood, kl, concentration, _, _ = zip(*traces, strict=True)
+        return summary(torch.cat(log_likelihood), torch.cat(kl), torch.cat(concentration))
+
+    def _streams(self, count: int) -> tuple[Tensor, ...]:
+        """The streams of the next steps: their step is the step's number, counted from 0."""
+        table = random.stream(self.seed, "train", device=self.device).repeat(count, 1)
+        table[:, 1] = torch.arange(self.steps, self.steps + count, device=self.device)
+        return table.unbind()
+
+    def _check(self, traces: Sequence[Trace], skipped: Tensor, epoch: int) -> None:
+        bad = skipped.nonzero().flatten().tolist()
+        if bad:
+            trace = traces[bad[0]]
+            component = first_bad_component(
+                self.model.latent, trace.log_likelihood, trace.kl, trace.raw, trace.raw_gradient
+            )
+            step = self.steps - len(traces) + bad[0]
+            raise NotFinite(epoch, step, component, "the loss or a gradient")
+
+
+def epoch_permutation(
+    rows: int, seed: int, epoch: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """int64 [rows], the order of the rows in an epoch: that of uniform numbers, ties as they are.
+
+    Row i has the number of row i of the stream (seed, "shuffle", step=epoch).
+    """
+    rng = random.stream(seed, "shuffle", step=epoch, device=device)
+    return ops.uniform(rng, 1, rows, 1, dtype=torch.float64).flatten().argsort(stable=True)

@@ -1,0 +1,140 @@
+"""Imports point one way: which folder may know which, and what a package loads when imported."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hvae
+
+ROOT = Path(hvae.__file__).parent
+
+# What each part of hvae may import of the others. A part is a package or a module at the top; none
+# may import what is not in its row, and no row names one that stands above it.
+MAY_IMPORT = {
+    "errors": set(),
+    "observer": set(),
+    "random": set(),
+    "_library": {"errors"},
+    "build": {"_library"},
+    "description": {"errors"},
+    "devices": {"build", "errors"},
+    "files": {"errors"},
+    "memory": {"errors"},
+    "registry": {"errors"},
+    "rows": set(),
+    "ops": {"_library", "errors"},
+    "reference": {"errors"},
+    "special": {"ops"},
+    "distributions": {"ops"},
+    "latent": {"distributions", "errors", "ops", "registry"},
+    "model": {"description", "errors", "latent", "ops", "random", "registry"},
+    "data": {"description", "errors", "files", "ops", "random"},
+    "runs": {"data", "description", "devices", "errors", "files", "latent", "model", "random"},
+    "evaluation": {
+        *{"build", "data", "devices", "errors", "latent", "memory", "model", "observer"},
+        *{"random", "rows", "runs"},
+    },
+    "training": {
+        *{"build", "data", "devices", "errors", "evaluation", "latent", "memory", "model"},
+        *{"observer", "ops", "random", "rows", "runs"},
+    },
+}
+# Modules of training and evaluation that know no disk: what they may import of hvae.
+WITHOUT_FILES = {
+    "training.step": {"evaluation.elbo", "model", "ops", "random", "rows", "training.divergence"},
+    "training.protocol": {
+        *{"errors", "evaluation.elbo", "model", "rows", "training.divergence", "training.step"}
+    },
+    "training.divergence": {"errors", "latent"},
+    "evaluation.elbo": {"model", "random", "rows"},
+    "evaluation.importance": {"errors", "latent", "memory", "model", "observer", "random", "rows"},
+}
+LEAVES_OF_DISK = ("data", "runs", "cli", "training", "evaluation", "files")
+
+
+def imported(path: Path) -> set[str]:
+    """The dotted names below hvae that a module imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0 or path.parent.name == "cli", f"{path}: a relative import"
+            if node.module == "hvae":
+                found |= {alias.name for alias in node.names}
+            elif node.module and node.module.startswith("hvae."):
+                found.add(node.module.removeprefix("hvae."))
+        elif isinstance(node, ast.Import):
+            names = (alias.name for alias in node.names)
+            found |= {name.removeprefix("hvae.") for name in names if name.startswith("hvae.")}
+    return found
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_between_folders(path):
+    part = part_of(path)
+    others = {name.split(".")[0] for name in imported(path)} - {part}
+    assert part in MAY_IMPORT, f"{part} has no row: say what it may import"
+    assert others <= MAY_IMPORT[part], f"{path.name} imports {others - MAY_IMPORT[part]}"
+
+
+def test_the_arrows_make_no_circle():
+    """Rows can be put in an order in which every one names earlier ones only."""
+    placed: set[str] = set()
+    while len(placed) < len(MAY_IMPORT):
+        free = {part for part, below in MAY_IMPORT.items() if below <= placed} - placed
+        assert free, f"a circle among {sorted(set(MAY_IMPORT) - placed)}"
+        placed |= free
+
+
+def test_every_row_is_of_a_part_that_is_there():
+    assert set(MAY_IMPORT) == {part_of(path) for path in modules()}
+
+
+@pytest.mark.parametrize("module", WITHOUT_FILES)
+def test_protocol_and_step_know_no_file(module):
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    assert imported(path) <= WITHOUT_FILES[module]
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules of hvae in a new interpreter after a statement."""
+    code = f"{statement}\nimport sys\nprint(*(n for n in sys.modules if n.startswith('hvae.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.removeprefix("hvae.") for name in done.stdout.split()}
+
+
+@pytest.mark.parametrize("package", ["model", "latent"])
+def test_the_model_loads_no_data_set_file_or_command_line(package):
+    loaded = {name.split(".")[0] for name in loaded_by(f"import hvae.{package}")}
+    assert package in loaded
+    assert loaded.isdisjoint(LEAVES_OF_DISK)
+
+
+def test_the_protocol_loads_no_file():
+    loaded = loaded_by("import hvae.training.protocol")
+    parts = {name.split(".")[0] for name in loaded}
+    assert parts.isdisjoint({"data", "runs", "cli", "files"})
+    assert {name for name in loaded if name.startswith(("training.", "evaluation."))} == {
+        *{"training.protocol", "training.step", "training.divergence", "evaluation.elbo"}
+    }
+
+
+def test_import_hvae_is_light():
+    assert loaded_by("import hvae") == set()
+
+
+def test_the_library_never_prints():
+    for path in modules():
+        calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+        names = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+        assert "print" not in names, path

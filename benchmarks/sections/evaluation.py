@@ -4,13 +4,12 @@ from typing import Any
 
 import torch
 
-from hvae import random
-from hvae.evaluation import evaluate
+from hvae.evaluation.importance import evaluate
 
-from .figures import Case, Figure, Timed
-from .networks import PIXELS, images, model
-from .settings import Settings
-from .timing import Subject, interleave
+from ..harness.figures import Case, Figure, Timed
+from ..harness.settings import Settings
+from ..harness.timing import Subject, interleave
+from ..harness.workload import PIXELS, images, latent_points, network
 
 NAME = "evaluation"
 
@@ -34,17 +33,16 @@ def sizes(settings: Settings) -> dict[str, Any]:
 
 @torch.inference_mode()
 def measure(settings: Settings) -> list[Figure]:
-    network = model(SHELLS, settings.device)
+    model = network(SHELLS, settings.device)
     rows = images(_images(settings), settings.device)
     count = len(rows) * SAMPLES
-    rng = random.stream(0, "prior", device=settings.device)
-    chunks = network.latent.prior(rng, 1, count)[0].split(CHUNK[settings.device.type])
+    chunks = latent_points(model, count).split(CHUNK[settings.device.type])
 
     def decode() -> None:
         for z in chunks:
-            network.decoder(z)
+            model.decoder(z)
 
-    whole = Subject(lambda: evaluate(network, rows, SAMPLES, seed=0), settings.clock)
+    whole = Subject(lambda: evaluate(model, rows, SAMPLES, seed=0), settings.clock)
     decoder = Subject(decode, settings.clock)
     times = interleave([whole, decoder], settings.plan(SECONDS))
     case = Case(NAME, f"{SHELLS}, {SAMPLES} samples", "us/point", 1e6 / count)

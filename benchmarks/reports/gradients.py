@@ -1,6 +1,6 @@
 """Bias and spread of the gradients in the concentration, shell by shell, on a trained model.
 
-    python -m hvae.benchmarks.gradients RUN [RUN ...] [--images 100] [--draws 2000]
+    python -m hvae.benchmarks.reports.gradients RUN [RUN ...] [--images 100] [--draws 2000]
 
 For images of the validation split and every shell of the run's latent space: draws of the gradient
 of f(z) = -log p(x | z) in log kappa, by each estimator from the same draws of z.
@@ -17,19 +17,23 @@ sqrt(K), as that of one draw. The last line is one JSON document.
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hvae import data, ops, random
-from hvae.config import use_threads
 from hvae.errors import Refused
-from hvae.model import VAE, Terms
-from hvae.objective import loss
+from hvae.latent.reinforce import surrogate
+from hvae.latent.sphere import Spheres
+from hvae.model import VAE, Terms, loss
 from hvae.runs import Run, load_run
-from hvae.score import surrogate
-from hvae.shells import SPHERE
+
+from ..harness.settings import Settings
+from . import command
 
 GROUP = 8
 ESTIMATORS = {
@@ -50,15 +54,18 @@ def gradients(
     """
     (spheres,) = model.latent.families
     with torch.no_grad():
-        heads = model.encode(images).repeat(groups, 1).split(model.latent.head_sizes, -1)
-        log_kappa = spheres.concentration(heads).log()
+        posterior = model.latent.posterior(model.posterior(images).raw.repeat(groups, 1))
+        (shells,) = posterior.parts
+        log_kappa = shells.concentration.log()
     kappa = log_kappa.requires_grad_().exp()
     through = "implicit" if kind == "implicit" else "naive"
-    z, v, _, kl = ops.sample(heads[0], kappa, spheres.dims, rng, samples, through)
+    direction = shells.raw_direction
+    z, v, _, kl = ops.sample(direction, kappa, spheres.dims, rng, samples, through)
     logits = model.decode(z.flatten(0, 1)).unflatten(0, (samples, len(kappa)))
     likelihood = ops.bernoulli_log_prob(logits, images.repeat(groups, 1))
     score = surrogate(kappa, v, spheres.dims) if kind == "reinforce" else None
-    error = loss(Terms(likelihood, kl, None, score), torch.zeros_like(spheres.m)) * len(kappa)
+    terms = Terms(likelihood, kl, None, score, posterior)
+    error = loss(terms, torch.zeros_like(spheres.m)) * len(kappa)
     return torch.autograd.grad(error, log_kappa)[0].unflatten(0, (groups, len(images)))
 
 
@@ -102,8 +109,9 @@ def _stderr(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:
-    """[shells], the sum over images of the product of means, each over the other half of the draws:
-    their noise is independent.
+    """[shells], the sum over images of the product of means.
+
+    Each mean is over the other half of the draws, so that their noise is independent.
     """
     (a, b), (c, d) = ([half.mean(0) for half in x.tensor_split(2)] for x in (one, other))
     return (a * d + b * c).sum(0) / 2
@@ -115,9 +123,9 @@ def measure(run: Run, images: int, draws: int) -> dict[str, Any]:
     Raises:
         Refused: its latent space has components that are not shells.
     """
-    if any(shell.kind != SPHERE for shell in run.model.latent.shells):
+    if any(not isinstance(family, Spheres) for family in run.model.latent.families):
         raise Refused(f"{run.path}: {run.config.shells}; allowed: shells only, which have a kappa")
-    validation = data.load(run.config.dataset, run.config.data_dir).validation[:images]
+    validation = data.load(run.config.dataset, recorded=run.config.data_dir).validation[:images]
     return {
         "run": run.path.name,
         "shells": run.config.shells,
@@ -142,15 +150,19 @@ def _print(document: dict[str, Any]) -> None:
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Bias and spread of gradients on trained models.")
-    parser.add_argument("runs", nargs="+", help="folders of runs")
-    parser.add_argument("--images", type=int, default=100, help="of the validation split")
-    parser.add_argument("--draws", type=int, default=2000, help="of each image")
-    options = parser.parse_args()
-    if options.images < 1 or options.draws < 4 * GROUP:
-        parser.error(f"allowed: --images from 1, --draws from {4 * GROUP}")
-    use_threads(1)
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = command.Options("gradients", "Bias and spread of gradients on trained models.")
+    options.add_argument("runs", nargs="+", type=Path, help="folders of runs")
+    options.add_argument("--images", type=int, default=100, help="of the validation split")
+    options.add_argument("--draws", type=int, default=2000, help="of each image")
+    return command.run(options, _report, arguments)
+
+
+def _report(options: argparse.Namespace) -> None:
+    for name, least in (("images", 1), ("draws", 4 * GROUP)):
+        if (value := getattr(options, name)) < least:
+            raise Refused(f"--{name}: {value} is not allowed; allowed: from {least}")
+    Settings.of(threads=1)
     documents = []
     for folder in options.runs:
         documents.append(measure(load_run(folder), options.images, options.draws))
@@ -159,4 +171,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

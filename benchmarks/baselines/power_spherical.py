@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta
 
+from .reflection import reflected
+
 
 class PowerSpherical:
     """Density proportional to (1 + mu.x)^kappa on S^{m-1}.
@@ -25,12 +27,3 @@ class PowerSpherical:
         tangent = g / g.norm(dim=-1, keepdim=True)
         y = torch.cat([t, torch.sqrt(torch.clamp(1 - t * t, min=1e-7)) * tangent], -1)
         return reflected(y, self.loc)
-
-
-def reflected(y: Tensor, mu: Tensor) -> Tensor:
-    """The Householder reflection that takes e_1 to mu, applied to y: both [..., m]."""
-    e1 = mu.new_zeros(mu.shape[-1])
-    e1[0] = 1
-    u = e1 - mu
-    u = u / (u.norm(dim=-1, keepdim=True) + 1e-5)
-    return y - 2 * (u * y).sum(-1, keepdim=True) * u

@@ -1,31 +1,27 @@
-"""The von Mises-Fisher latent space as one writes it in plain torch, with SciPy's Bessel function.
+"""The von Mises-Fisher distribution as one writes it in plain torch, with SciPy's Bessel function.
 
-A loop over shells; Wood's (1994) rejection over the whole batch until every row is accepted; a
-reflection to the mean direction; I_nu on the CPU. The gradient goes through the accepted proposal
-(Davidson et al. 2018), which `hvae.ops.sample` calls "naive".
+Wood's (1994) rejection over the whole batch until every row is accepted; a reflection to the mean
+direction; I_nu on the CPU. The gradient goes through the accepted proposal (Davidson et al. 2018),
+which `hvae.ops.sample` calls "naive".
 """
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import scipy.special
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.distributions import Beta
-from torch.nn import functional
 
-from hvae.latent import Draw
-from hvae.shells import Shell
-
-from .power_spherical import reflected
+from .reflection import reflected
 
 
 class ScaledBessel(torch.autograd.Function):
     """e^-k I_nu(k), with its derivative in k by DLMF 10.29.2."""
 
     @staticmethod
-    def forward(ctx, nu: float, k: Tensor) -> Tensor:
+    def forward(ctx: Any, nu: float, k: Tensor) -> Tensor:
         value = _ive(nu, k)
         ctx.nu = nu
         ctx.save_for_backward(k, value)
@@ -33,7 +29,7 @@ class ScaledBessel(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[None, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         k, value = ctx.saved_tensors
         return None, grad * (_ive(ctx.nu + 1, k) - value * (1 - ctx.nu / k))
 
@@ -57,7 +53,7 @@ class VonMisesFisher:
 
     def rsample(self) -> Tensor:
         """[R, m]."""
-        w = self._radial()
+        w = self.radial()
         g = torch.randn_like(self.loc[:, 1:])
         tangent = g / g.norm(dim=-1, keepdim=True)
         y = torch.cat([w, torch.sqrt(torch.clamp(1 - w * w, min=1e-10)) * tangent], -1)
@@ -71,7 +67,7 @@ class VonMisesFisher:
         log_norm = torch.log(bessel) + k - nu * torch.log(k / 2) + math.lgamma(nu + 1)
         return k * mean - log_norm
 
-    def _radial(self) -> Tensor:
+    def radial(self) -> Tensor:
         """w = mu.z, [R, 1]."""
         k, d = self.kappa, self.m - 1
         root = torch.sqrt(4 * k * k + d * d)
@@ -85,33 +81,8 @@ class VonMisesFisher:
             eps = proposal.sample(k.shape)
             scale = 1 - (1 - b) * eps
             t = 2 * a * b / scale
-            accepted = d * torch.log(t) - t + c >= torch.log(torch.rand_like(k))
-            w = torch.where(pending & accepted, (1 - (1 + b) * eps) / scale, w)
-            pending = pending & ~accepted
+            # NaN is not rejected: it would be so for ever.
+            rejected = d * torch.log(t) - t + c < torch.log(torch.rand_like(k))
+            w = torch.where(pending & ~rejected, (1 - (1 + b) * eps) / scale, w)
+            pending = pending & rejected
         return w
-
-
-class UsualProduct(nn.Module):
-    """Stands where `hvae.latent.Product` does, for a training step on vMF shells.
-
-    Heads: mean directions of all shells, then their raw concentrations, as there.
-    """
-
-    def __init__(self, shells: Sequence[Shell]) -> None:
-        super().__init__()
-        self.shells = tuple(shells)
-        self.dims = [shell.size for shell in shells]
-        self.size = sum(self.dims)
-        self.radius = None
-        self.heads = self.size + len(self.dims)
-
-    def draw(self, head: Tensor, rng: Tensor, samples: int = 1, weigh: bool = False) -> Draw:
-        """One sample a row, whatever is asked; the numbers are those of torch's generator."""
-        directions, raw = head.split([self.size, len(self.dims)], -1)
-        z, kl = [], []
-        for shell, direction in enumerate(directions.split(self.dims, -1)):
-            loc = direction / direction.norm(dim=-1, keepdim=True)
-            posterior = VonMisesFisher(loc, functional.softplus(raw[:, shell, None]) + 1)
-            z.append(posterior.rsample())
-            kl.append(posterior.kl_uniform())
-        return Draw(torch.cat(z, -1)[None], torch.cat(kl, -1), None)

@@ -6,11 +6,10 @@ import torch
 
 from hvae import ops
 
-from .figures import Case, Figure, Timed
-from .networks import PIXELS, images
-from .settings import Settings
-from .special_functions import points
-from .timing import Subject, interleave
+from ..harness.figures import Case, Figure, Timed
+from ..harness.settings import Settings
+from ..harness.timing import Subject, interleave
+from ..harness.workload import PIXELS, concentrations, images
 
 NAME = "bandwidth"
 
@@ -39,7 +38,7 @@ def measure(settings: Settings) -> list[Figure]:
     target = torch.empty_like(logits)
     log_prob = ops.bernoulli_log_prob(logits, x)
     arriving = torch.ones_like(log_prob)
-    kappa = points(ROWS[device.type], device).float()[:, None].repeat(1, len(DIMS))
+    kappa = concentrations(ROWS[device.type], device).float()[:, None].repeat(1, len(DIMS))
     large, small = logits.nbytes, log_prob.nbytes
     work = {
         "Bernoulli log-likelihood": (

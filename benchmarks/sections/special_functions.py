@@ -1,23 +1,22 @@
 """L+A and KL+dKL an element against SciPy: one order a batch, one thread."""
 
-import math
 from typing import Any
 
 import numpy as np
 import scipy.special
 import torch
 
-from hvae import ops, random
+from hvae import ops
 
-from .figures import Case, Figure, Timed
-from .settings import Settings
-from .timing import Subject, interleave, threads, wall
+from ..harness.figures import Case, Figure, Timed
+from ..harness.settings import Settings
+from ..harness.timing import Subject, interleave, threads, wall
+from ..harness.workload import LEAST, MOST, concentrations
 
 NAME = "special functions"
 
 DIMS = (2, 11, 41, 200)
 DTYPES = (torch.float64, torch.float32)
-LEAST, MOST = 1e-2, 1e4
 SCIPY_POINTS = 20_000
 POINTS = {"cpu": SCIPY_POINTS, "cuda": 1 << 22}
 SECONDS = 4.0
@@ -41,14 +40,8 @@ def measure(settings: Settings) -> list[Figure]:
         return [figure for dtype in DTYPES for m in DIMS for figure in _order(settings, m, dtype)]
 
 
-def points(count: int, device: torch.device) -> torch.Tensor:
-    """Concentrations [count], float64, log-uniform, in random order."""
-    uniform = ops.uniform(random.stream(0, "user", device=device), 1, count, 1, dtype=torch.float64)
-    return LEAST * torch.exp(uniform[0, :, 0] * math.log(MOST / LEAST))
-
-
 def _order(settings: Settings, m: int, dtype: torch.dtype) -> list[Figure]:
-    k = points(POINTS[settings.device.type], settings.device).to(dtype)[:, None]
+    k = concentrations(POINTS[settings.device.type], settings.device).to(dtype)[:, None]
     x = k[:SCIPY_POINTS, 0].cpu().numpy()
     nu = m / 2 - 1
     subjects = [

@@ -1,15 +1,18 @@
 """Where the formulas that von Mises-Fisher code is usually made of fail, measured beside hvae.
 
-    python -m hvae.benchmarks.failures
+    python -m hvae.benchmarks.reports.failures
 
-The usual side is this folder's `usual` (Wood's rejection and the gradient through the accepted
-proposal) and the formulas below, each as one writes it down from the density. The last line is one
-JSON document, null where a number is not finite. docs/distributions.md quotes it.
+The usual side is Wood's rejection and the gradient through the accepted proposal
+(`hvae.benchmarks.baselines`), and the formulas below, each as one writes it down from the density.
+The last line is one JSON document, null where a number is not finite. docs/distributions.md quotes
+it.
 """
 
+import argparse
 import json
 import math
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -20,17 +23,25 @@ from torch.distributions import kl_divergence
 from hvae import ops
 from hvae.distributions import HypersphericalUniform, VonMisesFisher
 
-from . import usual
+from ..baselines import von_mises_fisher as usual
+from ..baselines.reflection import reflected
+from . import command
 
 DRAWS = 200_000
 Rows = Iterator[dict[str, float]]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    return command.run(
+        command.Options("failures", "The usual formulas beside hvae."), _report, arguments
+    )
+
+
+def _report(options: argparse.Namespace) -> None:
     torch.manual_seed(0)
     document = {}
     for measure in MEASURES:
-        print(f"\n{measure.__doc__.splitlines()[0]}")
+        print(f"\n{(measure.__doc__ or measure.__name__).splitlines()[0]}")
         rows = list(measure())
         print("  " + "".join(f"{name:>18}" for name in rows[0]))
         for row in rows:
@@ -101,7 +112,7 @@ def reflection_near_an_axis() -> Rows:
         yield {
             "angle": angle,
             "plain": off(plain, mu, y[:, 0]),
-            "padded": off(usual.reflected(y, mu), mu, y[:, 0]),
+            "padded": off(reflected(y, mu), mu, y[:, 0]),
             "hvae": off(z[0], mu, 1 - v[0, :, 0]),
         }
 
@@ -115,7 +126,7 @@ def angles_in_float32() -> Rows:
     loc = axis(2, 1, torch.float32).expand(20_000, 2)
     for k in (1.0, 1e2, 1e4, 1e6, 1e8):
         kappa = torch.full((20_000, 1), k)
-        w = usual.VonMisesFisher(loc, kappa)._radial()
+        w = usual.VonMisesFisher(loc, kappa).radial()
         theta = ops.sample(loc, kappa, [2], torch.zeros(4, dtype=torch.int64))[2]
         yield {
             "kappa": k,
@@ -232,4 +243,4 @@ MEASURES = (
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,17 +1,25 @@
 """`hvae bench`: its document as a process writes it, its timers, and what it compares with."""
 
+import ast
 import gc
 import json
 import math
+import pathlib
 import subprocess
 import sys
 
 import pytest
 import torch
-from hvae.benchmarks import networks
-from hvae.benchmarks.figures import Case, Target, Timed
-from hvae.benchmarks.power_spherical import PowerSpherical, reflected
-from hvae.benchmarks.timing import (
+
+import hvae.benchmarks
+from hvae import ops, reference
+from hvae.benchmarks.baselines.auto_encoder import AutoEncoder
+from hvae.benchmarks.baselines.power_spherical import PowerSpherical
+from hvae.benchmarks.baselines.reflection import reflected
+from hvae.benchmarks.baselines.von_mises_fisher import ScaledBessel, VonMisesFisher
+from hvae.benchmarks.harness import workload
+from hvae.benchmarks.harness.figures import Case, Target, Timed
+from hvae.benchmarks.harness.timing import (
     LEAST_ROUNDS,
     Plan,
     Spread,
@@ -21,12 +29,9 @@ from hvae.benchmarks.timing import (
     threads,
     wall,
 )
-from hvae.benchmarks.usual import ScaledBessel, UsualProduct, VonMisesFisher
+from hvae.benchmarks.sections import training_step
 from hvae.cli import main
-
-from hvae import reference
-from hvae.latent import Product
-from hvae.shells import parse
+from hvae.errors import Diverged
 
 COMMAND = [sys.executable, "-c", "import sys; from hvae.cli import main; sys.exit(main())", "bench"]
 
@@ -234,20 +239,80 @@ def test_the_reflection_takes_the_first_axis_to_the_mean_direction():
     assert ((reflected(e1, mu) - mu).norm(dim=-1) <= 4e-5 / u).all()
 
 
-def test_the_usual_latent_space_takes_the_place_of_the_product():
-    shells = parse("3,2,10")
+CPU = torch.device("cpu")
+
+
+def test_the_usual_auto_encoder_is_the_network_that_is_timed():
+    """As many weights in layers of the same widths, so that the latent space is what differs."""
+    usual = AutoEncoder(workload.PIXELS, [10, 10, 10, 11], workload.HIDDEN)
+    ours = workload.network("10,10,10,11", CPU)
+    counts = [sum(p.numel() for p in model.parameters()) for model in (usual, ours)]
+    assert counts[0] == counts[1]
+
+
+def test_the_usual_auto_encoder_gives_the_terms_of_the_bound():
     torch.manual_seed(3)
-    usual, product = UsualProduct(shells), Product(shells, "paper")
-    assert (usual.heads, usual.size) == (product.heads, product.size)
-    network = networks.model("3,2,10", torch.device("cpu"))
-    network.latent = usual
-    images = networks.images(6, torch.device("cpu"))
-    head = network.encode(images)
-    terms = network.terms(head, images, rng=None)
-    assert terms.log_likelihood.shape == (1, 6) and terms.kl.shape == (6, 3)
-    kappa = product.concentration(head.detach())
-    kl, _ = reference.vmf(kappa, usual.dims, "KL")
+    dims = [3, 2, 10]
+    usual = AutoEncoder(workload.PIXELS, dims, workload.HIDDEN)
+    images = workload.images(6, CPU)
+    drawn = []
+    usual.decoder.register_forward_hook(lambda module, inputs, output: drawn.append(output))
+    log_likelihood, kl = usual(images)
+    assert log_likelihood.shape == (6,) and kl.shape == (6, 3)
+    expected = ops.bernoulli_log_prob(drawn[0][None], images)[0]
+    # A sum of D terms of one sign, in any order, is good to D eps of itself.
+    bar = workload.PIXELS * torch.finfo(torch.float32).eps
+    assert ((log_likelihood - expected) / expected).abs().max() < bar
+    posteriors = usual.posteriors(images.float())
+    kappa = torch.cat([posterior.kappa for posterior in posteriors], 1).detach()
+    assert kappa.min() > 1
     # float32: terms of size kappa and nu log kappa, here below 10, cancel.
-    assert (terms.kl - kl).abs().max() < 1e-4
-    (terms.kl.sum() - terms.log_likelihood.sum()).backward()
-    assert all(p.grad.isfinite().all() for p in network.parameters())
+    assert (kl - reference.vmf(kappa, dims, "KL")[0]).abs().max() < 1e-4
+    (kl.sum() - log_likelihood.sum()).backward()
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in usual.parameters())
+
+
+@pytest.mark.parametrize("kind", [training_step.Steps, training_step.UsualSteps])
+def test_a_timed_step_is_one_of_a_training_that_goes_on(kind):
+    """Every call changes the weights; a step that fails is not taken for a time."""
+    steps = kind("3,2", CPU)
+    model = steps.model if kind is training_step.UsualSteps else steps.trainer.model
+    weights = [p.detach().clone() for p in model.parameters()]
+    for _ in range(training_step.BATCHES + 1):  # round the batches, and into the next round
+        steps()
+        steps.check()
+        before, weights = weights, [p.detach().clone() for p in model.parameters()]
+        assert any((a != b).any() for a, b in zip(before, weights, strict=True))
+    with torch.no_grad():
+        next(model.parameters()).fill_(math.nan)
+    steps()
+    with pytest.raises(Diverged, match="3,2"):
+        steps.check()
+
+
+# ---- the folders ---------------------------------------------------------------------------------
+
+ARROWS = {
+    "harness": set(),
+    "baselines": {"harness"},
+    "sections": {"harness", "baselines"},
+    "reports": {"harness", "baselines"},
+}
+
+
+def test_imports_point_one_way():
+    """reports, sections -> baselines -> harness; what is compared with uses nothing of hvae."""
+    home = pathlib.Path(hvae.benchmarks.__file__).parent
+    assert {path.name for path in home.iterdir() if (path / "__init__.py").exists()} == set(ARROWS)
+    for folder, allowed in ARROWS.items():
+        for path in (home / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom) and node.level == 2:
+                    assert (node.module or "").partition(".")[0] in allowed, (path, node.lineno)
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += (
+                    [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+                )
+                ours = [name for name in names if name.split(".")[0] == "hvae"]
+                assert folder != "baselines" or not ours, (path, node.lineno)
+                assert not any(name.startswith("hvae.benchmarks") for name in ours), path

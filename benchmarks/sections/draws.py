@@ -7,12 +7,12 @@ from torch import Tensor
 
 from hvae import ops, random, reference
 
-from .figures import Case, Figure, Timed
-from .power_spherical import PowerSpherical
-from .settings import Settings
-from .special_functions import LEAST, MOST, points
-from .timing import Subject, interleave, threads
-from .usual import VonMisesFisher
+from ..baselines.power_spherical import PowerSpherical
+from ..baselines.von_mises_fisher import VonMisesFisher
+from ..harness.figures import Case, Figure, Timed
+from ..harness.settings import Settings
+from ..harness.timing import Subject, interleave, threads
+from ..harness.workload import LEAST, MOST, concentrations
 
 NAME = "draws"
 
@@ -40,7 +40,7 @@ def _dimension(settings: Settings, m: int) -> list[Figure]:
     rows = ROWS[settings.device.type]
     rng = random.stream(1, "user", device=settings.device)
     head = ops.normal(rng, 1, rows, m)[0]
-    kappa = points(rows, settings.device).float()[:, None]
+    kappa = concentrations(rows, settings.device).float()[:, None]
     case = Case(NAME, f"m = {m}", "ns/row", 1e9 / rows)
     return [
         *_forward(settings, case, m, head, kappa, rng),

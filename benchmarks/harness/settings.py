@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from hvae.config import TrainConfig, available_device, use_threads
+from hvae.devices import available_device, use_threads
+from hvae.runs import TrainConfig
 
 from .figures import Target
 from .timing import Clock, Plan, clock_of
@@ -43,9 +44,9 @@ class Settings:
     def clock(self) -> Clock:
         return clock_of(self.device)
 
-    def plan(self, seconds: float, **more: float) -> Plan:
+    def plan(self, seconds: float, turn: float = Plan.turn) -> Plan:
         """Rounds for so many seconds of a full run."""
-        return Plan(seconds * (_QUICK if self.quick else 1.0), **more)
+        return Plan(seconds * (_QUICK if self.quick else 1.0), turn=turn)
 
     def target(self, bound: str, value: float) -> Target | None:
         """A target of the CPU's figures; there are none for a GPU."""

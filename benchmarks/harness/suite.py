@@ -1,26 +1,40 @@
-"""All sections in one run, and their document."""
+"""Sections measured in one run, and their document."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from . import bandwidth, checkpoints, draws, evaluation, special_functions, training_step
 from .figures import Figure
 from .machine import machine, versions
 from .settings import Settings
 
-SECTIONS = (special_functions, draws, training_step, evaluation, bandwidth, checkpoints)
+
+class Section(Protocol):
+    """One subject of `hvae bench`: a module with these names.
+
+    Attributes:
+        NAME: unique; it is the `section` of every figure.
+        sizes: of what it measures, JSON.
+        measure: its figures.
+    """
+
+    NAME: str
+
+    def sizes(self, settings: Settings) -> dict[str, Any]: ...
+
+    def measure(self, settings: Settings) -> list[Figure]: ...
 
 
 def run(
-    settings: Settings, progress: Callable[[str], None] = lambda name: None
+    sections: Sequence[Section], settings: Settings, progress: Callable[[str], None]
 ) -> tuple[list[Figure], dict[str, Any]]:
-    """Measure everything.
+    """Measure one section after the other.
 
     Args:
+        sections: which.
         settings: how.
         progress: told the name of every section as it begins.
 
@@ -31,7 +45,7 @@ def run(
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     where = machine(settings.device)
     figures = []
-    for section in SECTIONS:
+    for section in sections:
         progress(section.NAME)
         figures += section.measure(settings)
     return figures, {
@@ -42,14 +56,14 @@ def run(
         "date": date,
         "machine": where,
         "versions": versions(),
-        "sizes": {section.NAME: section.sizes(settings) for section in SECTIONS},
+        "sizes": {section.NAME: section.sizes(settings) for section in sections},
         "figures": [figure.document() for figure in figures],
         "targets": _targets(figures),
         "seconds": time.perf_counter() - began,
     }
 
 
-def _targets(figures: list[Figure]) -> dict[str, Any]:
+def _targets(figures: Sequence[Figure]) -> dict[str, Any]:
     bound = [figure for figure in figures if figure.target is not None]
     missed = [figure.name for figure in bound if not figure.met]
     met = [figure.name for figure in bound if figure.met]

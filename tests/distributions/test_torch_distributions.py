@@ -223,6 +223,7 @@ def everything(raw, kappa, value):
     return draws.sum() + densities.sum() + mixed.sum() + divergences.sum() + moments.sum()
 
 
+@pytest.mark.slow
 def test_compile_fullgraph():
     """One graph, the same key from torch's generator, the same gradients.
 

@@ -85,6 +85,7 @@ def test_divergences_are_means_of_log_ratios():
         assert abs(gap.mean() - value) <= 4 * gap.std() / 200 + 1e-12
 
 
+@pytest.mark.slow
 def test_divergence_gradchecks():
     """First and second derivatives, near and far concentrations, one shell and several."""
     dims = (2, 3)

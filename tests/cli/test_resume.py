@@ -166,7 +166,7 @@ class TestLock:
         settings = ["--epochs", 100_000, "--warmup", 1, "--lookahead", 100_000, *SHORT[4:]]
         owner = Command("train", *settings, "--out", "run", *EACH, cwd=tmp_path)
         try:
-            until(lambda: (tmp_path / "run" / BEST).exists())
+            until((tmp_path / "run" / BEST).exists)
             (tmp_path / "b").mkdir()
             arguments = [tmp_path / "run", "--iw-samples", 2, "--threads", 1]
             command = Command("eval", *arguments, cwd=tmp_path / "b")

@@ -16,9 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hvae.config import TrainConfig
-
 from hvae import build, files
+from hvae.config import TrainConfig
 from hvae.evaluation import evaluate_run
 from hvae.observer import Observer
 from hvae.training import resume, train

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hvae.cli import main
 from processes import lines, timeless, tree
 
 from hvae import build, data, evaluate_run, files, load_run, resume
+from hvae.cli import main
 from hvae.errors import Refused
 from hvae.observer import Observer
 from hvae.runs import TrainConfig, read_config, schema

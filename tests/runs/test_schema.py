@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hvae.cli import main
 from processes import one_line
 
 from hvae import files
+from hvae.cli import main
 from hvae.errors import Refused
 from hvae.runs import TrainConfig, read_config, schema
 

@@ -5,16 +5,19 @@ from dataclasses import fields
 
 import pytest
 from few import config, digits
+from processes import one_line
 
 from hvae import data, files, train
 from hvae.cli import main
 from hvae.cli.eval import command as eval_command
 from hvae.cli.train import command as train_command
 from hvae.runs import TrainConfig, read_config
+from hvae.runs.checkpoints import Checkpoints
 from hvae.runs.config import options
 
 NAMES = [field.name for field in fields(TrainConfig)]
 PARAMETERS = {parameter.name: parameter for parameter in train_command.params}
+REMEMBERED = ("data_dir", "checkpoint_every")  # what --resume may be given anew
 FLAG = {name: f"--{name.replace('_', '-')}" for name in NAMES}
 
 # A value of every setting that is not its default, as typed and as kept.
@@ -112,3 +115,40 @@ class TestEval:
         document = files.read_json(run / "eval-validation-3-8.json")
         assert (document["images"], document["threads"]) == (40, 2)
         assert folders == [str(tmp_path)]
+
+
+class TestResume:
+    """The newest checkpoint says what the process that wrote it was told."""
+
+    @pytest.fixture
+    def run(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
+        monkeypatch.chdir(tmp_path)
+        typed = ["--shells", "3", "--hidden", "8", "--epochs", "2", "--checkpoint-every", "0"]
+        assert main(["train", *typed, "--out", "run", "--quiet"]) == 0
+        (tmp_path / "run" / "result.json").unlink()
+        return tmp_path / "run"
+
+    @pytest.mark.parametrize(("typed", "every"), [([], 0.0), (["--checkpoint-every", "70"], 70.0)])
+    def test_the_interval_is_that_of_the_run_or_of_the_command(self, run, typed, every):
+        assert main(["train", "--resume", "run", "--quiet", *typed]) == 0
+        _, state = files.read_packed(Checkpoints(run).paths()[0])
+        assert state["config"]["checkpoint_every"] == every
+        assert read_config(run).checkpoint_every == 0.0
+
+    def test_the_data_folder_is_that_of_the_command(self, run, monkeypatch):
+        asked = []
+
+        def load(name, folder=None, *, recorded=None, **options):
+            asked.append((folder, recorded))
+            return digits()
+
+        monkeypatch.setattr(data, "load", load)
+        assert main(["train", "--resume", "run", "--quiet", "--data-dir", "some where"]) == 0
+        assert asked == [("some where", None)]
+
+    @pytest.mark.parametrize("name", [name for name in NAMES if name not in REMEMBERED])
+    def test_other_settings_are_refused(self, run, capfd, name):
+        assert main(["train", "--resume", "run", FLAG[name], OTHERS[name][0]]) == 2
+        assert f"{FLAG[name]} is not allowed with --resume" in one_line(capfd.readouterr().err)
+        assert not (run / "result.json").exists()

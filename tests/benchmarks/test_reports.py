@@ -22,6 +22,7 @@ from hvae.benchmarks.reports import (
     table,
 )
 from hvae.errors import Diverged, Refused
+from hvae.runs.assembly import assemble
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,8 @@ def test_gradients_of_a_trained_run(folder, monkeypatch, capsys):
 def test_gradients_need_shells(folder, monkeypatch):
     monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
     run = runs.load_run(folder / "seed1")
-    object.__setattr__(run, "model", type(run.model).like(config(shells="3,e2"), 64))
+    description = run.model.likelihood.data
+    object.__setattr__(run, "model", assemble(config(shells="3,e2"), description))
     with pytest.raises(Refused, match="allowed: shells only"):
         gradients.measure(run, images=2, draws=8)
 

@@ -10,6 +10,7 @@ from few import config
 from hvae import files
 from hvae.benchmarks.reports import finished, groups, table
 from hvae.errors import Refused
+from hvae.model import LIKELIHOODS, MLP, NETWORKS, Bernoulli
 
 SETTING = config(seed=1, kl_weights="equal", parameterization="paper")
 
@@ -64,7 +65,16 @@ OTHER = {
     "parameterization": "scaled",
     "kl_weights": "1.5,1.5",
     "samples": 3,
+    "likelihood": "other",
+    "network": "other",
 }
+
+
+@pytest.fixture(autouse=True)
+def others(monkeypatch):
+    """Another likelihood and another network, by name."""
+    monkeypatch.setitem(LIKELIHOODS._known, "other", Bernoulli)
+    monkeypatch.setitem(NETWORKS._known, "other", MLP)
 
 
 def test_every_setting_is_accounted_for():

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from hvae import random
+
 ENTRY_POINTS = """\
 [hvae.components]
 l = hvae_example.laplace:Laplace
@@ -98,3 +100,22 @@ def test_without_the_package_its_names_are_refused_in_one_line(installed, monkey
     monkeypatch.delenv("PYTHONPATH")
     said = run("eval", "whole", status=2)
     assert said.count("\n") == 1 and "'unit-gaussian' is not allowed; allowed: bernoulli" in said
+
+
+@pytest.mark.parametrize("name", ["laplace", "unit_gaussian", "one_convolution"])
+def test_the_guide_quotes_the_package_as_it_is(name):
+    here = Path(__file__).parent
+    guide = (here.parents[1] / "docs" / "extending.md").read_text()
+    assert (here / "hvae_example" / f"{name}.py").read_text() in guide
+
+
+def test_any_two_modules_make_a_network():
+    guide = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
+    names: dict[str, object] = {}
+    exec(guide.split("In Python any two modules")[1].split("```python")[1].split("```")[0], names)
+    model = names["model"]
+    assert model.decode(model.latent.prior.sample(random.stream(0, "user"), 2, 3)).shape == (
+        2,
+        3,
+        64,
+    )

@@ -8,9 +8,11 @@ import pathlib
 import subprocess
 import sys
 
-import hvae.benchmarks
 import pytest
 import torch
+
+import hvae.benchmarks
+from hvae import ops, reference
 from hvae.benchmarks.baselines.auto_encoder import AutoEncoder
 from hvae.benchmarks.baselines.power_spherical import PowerSpherical
 from hvae.benchmarks.baselines.reflection import reflected
@@ -29,8 +31,6 @@ from hvae.benchmarks.harness.timing import (
 )
 from hvae.benchmarks.sections import training_step
 from hvae.cli import main
-
-from hvae import ops, reference
 from hvae.errors import Diverged
 
 COMMAND = [sys.executable, "-c", "import sys; from hvae.cli import main; sys.exit(main())", "bench"]

@@ -4,9 +4,9 @@ import json
 import sys
 
 import pytest
+
 from hvae.benchmarks.harness.timing import Spread
 from hvae.benchmarks.reports import commits
-
 from hvae.errors import Refused
 
 NAME = "s: c: step / e41"

@@ -3,11 +3,14 @@
 import gzip
 import json
 import math
+import os
 import subprocess
 import sys
 
 import pytest
 from few import config, digits
+
+from hvae import data, evaluate_run, runs, train
 from hvae.benchmarks.reports import (
     accuracy,
     commits,
@@ -18,8 +21,6 @@ from hvae.benchmarks.reports import (
     many_draws,
     table,
 )
-
-from hvae import data, evaluate_run, runs, train
 from hvae.errors import Diverged, Refused
 
 
@@ -159,16 +160,21 @@ def test_wrong_arguments_are_refused_in_one_line(report, arguments, option, caps
     assert out == "" and err.count("\n") == 1 and err.startswith("hvae: error: ") and option in err
 
 
+def _packed(content):
+    """A .gz file; the same bytes at any time."""
+    return gzip.compress(content, mtime=0)
+
+
 @pytest.mark.parametrize(
     "content, said",
     [
         (b"nu,kappa\n1,2\n", "is not a table"),
-        (gzip.compress(b"nu,kappa\n1,2\n")[:-9], "is not a table"),
-        (gzip.compress(b"nu,kappa\n1\n"), "is not a table"),
-        (gzip.compress(b"nu,kappa\n1,two\n"), "is not a table"),
-        (gzip.compress(b"\xff\xfe"), "is not a table"),
-        (gzip.compress(b""), "is not a table"),
-        (gzip.compress(b"nu,kappa\n1,2\n"), "has no column A, KL"),
+        (_packed(b"nu,kappa\n1,2\n")[:-9], "is not a table"),
+        (_packed(b"nu,kappa\n1\n"), "is not a table"),
+        (_packed(b"nu,kappa\n1,two\n"), "is not a table"),
+        (_packed(b"\xff\xfe"), "is not a table"),
+        (_packed(b""), "is not a table"),
+        (_packed(b"nu,kappa\n1,2\n"), "has no column A, KL"),
     ],
 )
 def test_a_damaged_table_is_refused_in_one_line(content, said, tmp_path, capsys):
@@ -187,3 +193,22 @@ def test_a_file_that_cannot_be_read_is_said_in_one_line(tmp_path, monkeypatch, c
     monkeypatch.setattr(table, "find", fail)
     assert table.main([str(tmp_path)]) == 4
     assert capsys.readouterr().err == f"hvae: error: [Errno 13] Permission denied: '{tmp_path}'\n"
+
+
+def test_a_reader_that_has_gone_is_said_in_one_line():
+    """As `... | head -0`: no traceback, and none at the interpreter's end."""
+    script = (
+        "from hvae.benchmarks.reports import command\n"
+        "options = command.Options('x', 'x')\n"
+        "raise SystemExit(command.run(options, lambda given: print('x' * 100_000), []))\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, timeout=100
+        )
+    finally:
+        os.close(writer)
+    assert ran.returncode == 4
+    assert ran.stderr == b"hvae: error: the reader of the output has gone\n"

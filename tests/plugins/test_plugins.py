@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import outcome
 
 from hvae import random
 
@@ -56,12 +57,6 @@ def run(*arguments, status=0):
     return done.stderr if status else done.stdout
 
 
-def figures(folder):
-    """metrics.jsonl without the seconds."""
-    lines = (Path(folder) / "metrics.jsonl").read_text().splitlines()
-    return [{**json.loads(line), "seconds": None} for line in lines]
-
-
 def test_a_package_adds_a_component_a_likelihood_and_a_network(installed):
     text = "".join(run("train", "--help").split())  # lines break at hyphens too
     for name in ("l1tol4096", "unit-gaussian", "one-convolution"):
@@ -92,7 +87,7 @@ def test_its_runs_go_on_after_a_kill(installed):
         process.send_signal(signal.SIGKILL)
         process.wait()
     run("train", "--resume", "cut", "--quiet")
-    assert figures("cut") == figures("whole")
+    assert outcome(Path("cut")) == outcome(Path("whole"))
 
 
 def test_without_the_package_its_names_are_refused_in_one_line(installed, monkeypatch):

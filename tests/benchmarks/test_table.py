@@ -73,8 +73,8 @@ OTHER = {
 @pytest.fixture(autouse=True)
 def others(monkeypatch):
     """Another likelihood and another network, by name."""
-    monkeypatch.setitem(LIKELIHOODS._known, "other", Bernoulli)
-    monkeypatch.setitem(NETWORKS._known, "other", MLP)
+    monkeypatch.setitem(LIKELIHOODS.own, "other", Bernoulli)
+    monkeypatch.setitem(NETWORKS.own, "other", MLP)
 
 
 def test_every_setting_is_accounted_for():

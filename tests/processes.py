@@ -4,6 +4,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -112,6 +113,18 @@ def hvae(*arguments, cwd, **options):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=150, **options)
 
 
+def shell(script, cwd):
+    """A shell that runs a script in which `hvae` is that command."""
+    function = f'hvae() {{ {shlex.join(WHOLE)} "$@"; }}'
+    return subprocess.run(
+        ["sh", "-c", f"{function}\n{script}"],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+
+
 def until(true, seconds=LIMIT):
     """Wait until `true()`."""
     end = time.monotonic() + seconds
@@ -138,11 +151,16 @@ def tree(folder):
     }
 
 
-def outcome(run):
-    """Everything that a run has left, as bytes by name, times apart."""
+def outcome(run, **settings):
+    """Everything that a run has left, as bytes by name, times apart.
+
+    settings: values of the configuration in place of the run's own.
+    """
     checkpoint = Checkpoints(run).paths()[0]
     tensors, state = files.read_packed(checkpoint)
+    state["config"] |= settings
     documents = {
+        CONFIG: {**files.read_json(run / CONFIG), **settings},
         "metrics": lines(run),
         "result": timeless(files.read_json(run / RESULT)),
         "checkpoint": [checkpoint.name, timeless(state)],
@@ -150,7 +168,7 @@ def outcome(run):
     return {
         **{name: json.dumps(document).encode() for name, document in documents.items()},
         **{name: tensor.numpy().tobytes() for name, tensor in tensors.items()},
-        **{name: (run / name).read_bytes() for name in (CONFIG, BEST)},
+        BEST: (run / BEST).read_bytes(),
     }
 
 

@@ -30,7 +30,8 @@ def load(
     Each file is looked for, plain or .gz, in `data_dir`, or without one in $HVAE_DATA_DIR, and then
     in the user's cache. What is in none of them is downloaded, with `progress(file name, bytes,
     total bytes or None)`, and kept in the cache once verified. A local file that differs from the
-    published one loads, with `verified` False and a warning.
+    published one loads, with `verified` False and a warning. Labels come from the files that have
+    them; a file of labels alone is read where it is found, and never downloaded.
 
     Args:
         name: one of `hvae.data.NAMES`.

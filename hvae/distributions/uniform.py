@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from hvae.distributions.constraints import WIDE, checked_dims, compute_dtype
-from hvae.distributions.draws import fresh_stream, uniform_draws
+from hvae.distributions.draws import fresh_key, uniform_draws
 from hvae.distributions.packed import log_area, spread
 from hvae.distributions.spheres import OnSpheres
 
@@ -18,7 +18,6 @@ class UniformOnSpheres(OnSpheres):
     """The uniform distribution on one sphere or a product of several."""
 
     arg_constraints: dict[str, Constraint] = {}
-    batched = ()
     shared = ("dims", "dtype", "device")
     dtype: torch.dtype
 
@@ -45,7 +44,7 @@ class UniformOnSpheres(OnSpheres):
         samples, rows = math.prod(sample_shape), math.prod(self.batch_shape)
         if samples == 0:
             return self._full(shape, 0.0)
-        rng = fresh_stream(self.device)
+        rng = torch.nn.functional.pad(fresh_key(self.device), (0, 3))
         return uniform_draws(self.dims, rng, samples, rows, self.dtype).reshape(shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -75,6 +74,11 @@ class UniformOnSpheres(OnSpheres):
         """1/m of each coordinate, m its shell's dimension; [*batch_shape, *event_shape]."""
         each = 1 / torch.tensor(self.dims, dtype=self.dtype, device=self.device)
         return spread(each, self.dims).expand(self.batch_shape + self.event_shape)
+
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """`variance` on the diagonal; [*batch_shape, M, M], M = sum(dims)."""
+        return torch.diag_embed(self.variance)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.dims})"

@@ -13,8 +13,9 @@ import sys
 import numpy as np
 import pytest
 from few import CALTECH_FILE, few_silhouettes
-from hvae.cli import main
 from processes import one_line, outcome
+
+from hvae.cli import main
 
 WIDE = ["--epochs", "5", "--warmup", "1", "--shells", "3,e2", "--threads", "1"]  # 1.6 MB each
 WIDE += ["--checkpoint-every", "0", "--quiet"]
@@ -97,6 +98,7 @@ class TestData:
         for name in ("http_proxy", "https_proxy"):
             monkeypatch.setenv(name, "http://127.0.0.1:9")
         monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("HVAE_DATA_DIR", raising=False)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.chdir(tmp_path)
         (tmp_path / "data").mkdir()

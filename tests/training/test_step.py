@@ -97,7 +97,7 @@ class TestStep:
                     m.copy_(0.9 * m + 0.1 * g)
                     v.copy_(0.999 * v + 0.001 * g * g)
                     root = (v / (1 - 0.999**t)).sqrt()
-                    p -= lr * (m / (1 - 0.9**t)) / (root + 1e-8)
+                    p -= lr * (m / (1 - 0.9**t)) / (root + 1e-8)  # noqa: PLW2901
             state = one.optimizer_state()
             for i, (name, p) in enumerate(one.model.named_parameters()):
                 torch.testing.assert_close(p, parameters[i], rtol=0, atol=1e-7 * lr)

@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import pytest
 from processes import SHORT, hvae
 
 from hvae import files
@@ -42,6 +43,7 @@ class TestTrainAndEval:
         likelihood = f"{figures['ll']:.2f} +- {figures['ll_stderr']:.2f}"
         assert f"LL \u2502 {likelihood} (5 samples) \u2502" in shown
 
+    @pytest.mark.slow
     def test_json_is_one_document_on_stdout(self, home):
         folder, _ = home
         trained = hvae("train", *SHORT, "--out", "other", "--json", cwd=folder)
@@ -61,6 +63,7 @@ class TestTrainAndEval:
         assert ran.returncode == 0 and ran.stderr == "" and "LL" in ran.stdout
 
 
+@pytest.mark.data
 class TestCaltech:
     """Not collected where $HVAE_DATA_DIR has no Caltech."""
 

@@ -63,6 +63,7 @@ def disk(tmp_path_factory):
     return said, home / "kept"
 
 
+@pytest.mark.slow
 class TestDisk:
     def test_a_full_one_is_4_and_the_checkpoints_stay(self, disk):
         status, shown, left = disk[0]["full"]

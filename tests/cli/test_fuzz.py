@@ -214,6 +214,7 @@ def here(rooms, tmp_path, monkeypatch):
     return home
 
 
+@pytest.mark.slow
 def test_command_lines_in_this_process(here):
     seen = {}
 
@@ -234,6 +235,7 @@ def test_command_lines_in_this_process(here):
     assert seen[0] > LINES / 50  # enough lines are good ones
 
 
+@pytest.mark.slow
 def test_command_lines_as_processes(here):
     """Every fiftieth of the lines above; a few of them in a whole interpreter, start to end."""
     lines = []
@@ -306,6 +308,7 @@ def check(arguments, folder):
     return status
 
 
+@pytest.mark.slow
 def test_mutated_data_files(here, patched):
     @examples(FILES)
     @given(mutation())
@@ -358,6 +361,7 @@ def test_settings_of_a_stranger(here, rooms, command):
     answers()
 
 
+@pytest.mark.slow
 def test_states_of_a_stranger(here, rooms):
     folder = here / "taken"
     path = Checkpoints(rooms / "taken").paths()[0]

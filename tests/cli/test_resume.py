@@ -36,6 +36,7 @@ def go_on(run):
     return Command("train", *arguments, *EACH, cwd=run.parent)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_at_random_moments_ends_as_one_that_is_not(whole, tmp_path):
     """SIGKILL at moments spread evenly over the time of a whole run, imports and all, or over the
     first half of it from the first epoch on, in turns.

@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from processes import SHORT, hvae, shell
+from processes import SHORT, Command, shell
 
 from hvae.cli import _show as show
 
@@ -68,8 +68,8 @@ def test_what_to_type_next_is_quoted_for_the_shell(capsys, name):
 
 def test_what_to_type_next_works(tmp_path):
     """Of a folder with a blank in its name, through the shell, to the end."""
-    trained = hvae("train", *SHORT, "--out", "a b", "--quiet", cwd=tmp_path)
-    assert trained.returncode == 0, trained.stderr
+    trained = Command("train", *SHORT, "--out", "a b", "--quiet", cwd=tmp_path)
+    assert trained.wait() == 0, trained.stderr
     word, line = trained.stdout.splitlines()[-1].split(maxsplit=1)
     assert (word, line) == ("next", "hvae eval 'a b'")
     ran = shell(f"{line} --iw-samples 2 --threads 1", cwd=tmp_path)

@@ -16,6 +16,8 @@ import hvae.data
 from hvae.data import folders, sources
 from hvae.data.folders import Place
 
+pytestmark = pytest.mark.data
+
 REAL_FOLDER = Path(os.environ.get("HVAE_DATA_DIR") or os.devnull)
 REAL_PLACES = [Place(REAL_FOLDER, "$HVAE_DATA_DIR")]
 

@@ -178,6 +178,7 @@ def test_a_model_that_overflows_is_named_and_not_reported():
         evaluate(model, digits().test, 3, seed=0)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 @pytest.mark.parametrize("where", ["cpu", "cuda"])
 def test_a_gpu_agrees_with_the_cpu(where):

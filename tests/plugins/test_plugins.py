@@ -57,6 +57,7 @@ def run(*arguments, status=0):
     return done.stderr if status else done.stdout
 
 
+@pytest.mark.slow
 def test_a_package_adds_a_component_a_likelihood_and_a_network(installed):
     text = "".join(run("train", "--help").split())  # lines break at hyphens too
     for name in ("l1tol4096", "unit-gaussian", "one-convolution"):
@@ -74,6 +75,7 @@ def test_a_package_adds_a_component_a_likelihood_and_a_network(installed):
     assert done.stdout.startswith("(5, 5) (5, 64) Conv2d(1, 8")
 
 
+@pytest.mark.slow
 def test_its_runs_go_on_after_a_kill(installed):
     run("train", *SETTINGS, "--epochs", "6", "--out", "whole", "--quiet")
     arguments = [*COMMAND, "train", *SETTINGS, "--epochs", "6", "--out", "cut", "--quiet"]

@@ -70,7 +70,7 @@ def evaluate(
     """
     observer = observer or Observer()
     check_samples(samples)
-    width, found = model.likelihood.data.size, rows[0:1].shape[1]
+    width, found = model.likelihood.data.width, rows[0:1].shape[1]
     if found != width:
         raise Refused(f"rows of {found} numbers; allowed: {width}, as the model")
     batches = (rows[i : i + _ENCODER_ROWS] for i in range(0, len(rows), _ENCODER_ROWS))

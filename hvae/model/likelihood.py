@@ -7,18 +7,20 @@ Another likelihood is one file with a subclass of `Likelihood` and one entry in
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from hvae.description import DataDescription, Kind
 from hvae.errors import Refused
+from hvae.rows import Rows
 
 
 class Likelihood(nn.Module, ABC):
     """p(x | z): what the numbers that the decoder gives say of a row of data.
 
     A subclass sets `title` and `takes`, gives `outputs`, and computes. It may have parameters of
-    its own, which are trained with the networks. Shapes are for R rows of D numbers and K samples;
-    what is [..., outputs] may have any leading shape.
+    its own, which are trained with the networks, and buffers, which stay with the weights. Shapes
+    are for R rows of D numbers and K samples; what is [..., outputs] may have any leading shape.
 
     Args:
         data: what the rows are.
@@ -50,9 +52,17 @@ class Likelihood(nn.Module, ABC):
     def outputs(self) -> int:
         """How many numbers the decoder gives for a row."""
 
-    @abstractmethod
+    @property
+    def seen(self) -> DataDescription:
+        """What `encoder_input` gives is: the network is built for it."""
+        return self.data
+
+    def observe(self, train: Rows) -> None:
+        """Look at the training rows once, before training, and remember in buffers."""
+
     def encoder_input(self, x: Tensor) -> Tensor:
         """What the encoder sees of rows x [R, D], in any dtype: the model makes it its own."""
+        return x
 
     @abstractmethod
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
@@ -73,3 +83,10 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def sample(self, parameters: Tensor, rng: Tensor) -> Tensor:
         """x ~ p(x | z) of parameters [K, R, outputs], from the stream `rng`: [K, R, D]."""
+
+
+def generator_of(rng: Tensor) -> torch.Generator:
+    """A generator of torch that a stream (key, step, row, sample) decides, for draws on the CPU."""
+    key, step, row, sample = rng.tolist()
+    seed = hash((key, step, row, sample)) & 0x7FFF_FFFF_FFFF_FFFF
+    return torch.Generator().manual_seed(seed)

@@ -67,18 +67,34 @@ class VAE(nn.Module):
         """Of the weights."""
         return self.to_posterior.weight.dtype
 
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The data [R, D] and the covariates [R, C] of rows x [R, D + C]; None without any."""
+        data = self.likelihood.data
+        if not data.covariates:
+            return x, None
+        return x[:, : data.size], x[:, data.size :].to(self.dtype)
+
     def posterior(self, x: Tensor) -> ProductPosterior:
-        """q(z | x) of rows x [R, D]."""
-        seen = self.likelihood.encoder_input(x).to(self.dtype)
+        """q(z | x) of rows x [R, D + C]."""
+        data, covariates = self.split(x)
+        seen = _beside(self.likelihood.encoder_input(data).to(self.dtype), covariates)
         return self.latent.posterior(self.to_posterior(self.encoder(seen)))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, covariates: Tensor | None = None) -> Tensor:
         """Parameters [..., outputs] of the likelihood at latent points [..., m].
 
         The shells of z have length 1; the decoder sees them as `Product.to_decoder` has them.
+
+        Args:
+            z: [..., m].
+            covariates: [..., C] or what broadcasts with it; None is 0 for each.
         """
-        parameters: Tensor = self.decoder(self.latent.to_decoder(z))
-        return parameters
+        count = len(self.likelihood.data.covariates)
+        if count and covariates is None:
+            covariates = z.new_zeros(count)
+        seen = _beside(self.latent.to_decoder(z), covariates)
+        parameters: Tensor = self.decoder(seen.flatten(0, -2))
+        return parameters.reshape(*seen.shape[:-1], -1)
 
     def terms(
         self,
@@ -91,14 +107,24 @@ class VAE(nn.Module):
         """The parts of the ELBO.
 
         Args:
-            x: [R, D], as the data set has them, or in the model's dtype.
+            x: [R, D + C], as the data set has them, or in the model's dtype.
             rng: the stream of the draws.
             samples: K.
             with_log_weights: whether to compute the log weights.
             posterior: of the rows, where it is known already.
         """
         posterior = self.posterior(x) if posterior is None else posterior
+        data, covariates = self.split(x)
         z, kl, log_weight, score = posterior.draw(rng, samples, with_log_weights)
-        parameters = self.decode(z.flatten(0, 1)).unflatten(0, (samples, len(x)))
-        log_likelihood = self.likelihood.log_prob(parameters, x)
+        if covariates is not None:
+            covariates = covariates.repeat(samples, 1)
+        parameters = self.decode(z.flatten(0, 1), covariates).unflatten(0, (samples, len(x)))
+        log_likelihood = self.likelihood.log_prob(parameters, data)
         return Terms(log_likelihood, kl, log_weight, score, posterior)
+
+
+def _beside(x: Tensor, covariates: Tensor | None) -> Tensor:
+    """x [..., n] and the covariates behind it."""
+    if covariates is None:
+        return x
+    return torch.cat([x, covariates.expand(*x.shape[:-1], -1)], -1)

@@ -8,6 +8,7 @@ from hvae import data, devices
 from hvae.errors import Refused, refused_option
 from hvae.latent import KAPPA_GRADIENTS, PARAMETERIZATIONS, grammar, kl_weights
 from hvae.model import LIKELIHOODS, NETWORKS
+from hvae.model.likelihoods import AUTO, DEFAULTS
 from hvae.runs import schema
 from hvae.runs.options import Option, Rule, integer, number, one_of, option, text
 
@@ -34,7 +35,8 @@ class TrainConfig:
     Attributes:
         dataset: one of `hvae.data.NAMES`.
         shells: the latent space in the language of `hvae.latent.grammar`.
-        likelihood: of a row given a latent point, one of `hvae.model.LIKELIHOODS`.
+        likelihood: of a row given a latent point, one of `hvae.model.LIKELIHOODS`, or "auto": what
+            the kind of the data has by default.
         network: encoder and decoder, one of `hvae.model.NETWORKS`.
         hidden: widths of the encoder's layers; the decoder mirrors them.
         epochs: how many at most, counted from 1.
@@ -72,9 +74,12 @@ class TrainConfig:
         "LIST",
     )
     likelihood: str = option(
-        "bernoulli",
-        one_of(lambda: tuple(LIKELIHOODS)),
-        lambda: f"Of a row given a latent point: {', '.join(LIKELIHOODS)}.",
+        AUTO,
+        one_of(lambda: (AUTO, *LIKELIHOODS)),
+        lambda: (
+            f"Of a row given a latent point: {', '.join((AUTO, *LIKELIHOODS))}. auto goes by the "
+            f"data: {', '.join(f'{kind.value} {name}' for kind, name in DEFAULTS.items())}."
+        ),
         "NAME",
     )
     network: str = option(

@@ -1,0 +1,23 @@
+"""From settings and a description of the data to the model that they describe."""
+
+from hvae.description import DataDescription
+from hvae.latent import LatentOptions, Product, parse
+from hvae.model import LIKELIHOODS, NETWORKS, VAE
+from hvae.model.initial_weights import seeded
+from hvae.runs.config import TrainConfig
+
+
+def assemble(config: TrainConfig, data: DataDescription) -> VAE:
+    """The model, without weights: call its `initialize` or load a state.
+
+    Raises:
+        Refused: the likelihood or the network does not fit the data.
+    """
+    options = LatentOptions(config.parameterization, config.kappa_grad)
+    with seeded(config.seed):
+        latent = Product(parse(config.shells), options)
+        likelihood = LIKELIHOODS[config.likelihood](data)
+        network = NETWORKS[config.network].build(
+            data, latent.size, likelihood.outputs, config.hidden
+        )
+        return VAE(latent, network, likelihood)

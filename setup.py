@@ -1,6 +1,6 @@
-"""The extensions: `hvae._C`, the ops (CPU always; CUDA too where torch has CUDA and nvcc is there),
-and `hvae._math`, the scalar
-mathematics for NumPy. Everything else is in pyproject.toml."""
+"""The extensions: `hvae._C`, the ops (for the CPU always, for CUDA where torch has it and nvcc is
+there), and `hvae._math`, the scalar mathematics for NumPy. Everything else is in pyproject.toml.
+"""
 
 import os
 from pathlib import Path
@@ -34,23 +34,26 @@ QUIET = ["-Wno-psabi", "-Wno-unknown-pragmas"]
 # The stable ABI of torch 2.11: one binary for it and every later version.
 STABLE = ["-DTORCH_TARGET_VERSION=0x020b000000000000", "-DPy_LIMITED_API=0x030a0000"]
 
-SOURCES = [
-    "csrc/ops.cpp",
-    *(f"csrc/cpu/{name}.cpp" for name in ("tiers", "portable", "avx2", "avx512")),
-]
+
+def sources(*patterns):
+    """The files under csrc/ that match, in a fixed order."""
+    return sorted(str(path) for pattern in patterns for path in Path("csrc").glob(pattern))
+
+
+CPU_SOURCES = sources("torch/*.cpp", "cpu/*.cpp")
 
 
 def ops_extension():
     if not WITH_CUDA:
         return CppExtension(
             "hvae._C",
-            SOURCES,
+            CPU_SOURCES,
             extra_compile_args={"cxx": COMPILE + QUIET + STABLE},
             py_limited_api=True,
         )
     return CUDAExtension(
         "hvae._C",
-        [*SOURCES, *sorted(str(path) for path in Path("csrc/cuda").glob("*.cu"))],
+        [*CPU_SOURCES, *sources("cuda/*.cu")],
         extra_compile_args={
             "cxx": [*COMPILE, *QUIET, *STABLE, "-DHVAE_WITH_CUDA", "-DUSE_CUDA"],
             "nvcc": [
@@ -85,7 +88,9 @@ setup(
     package_dir={"hvae": "hvae", **BESIDE},
     ext_modules=[
         ops_extension(),
-        Pybind11Extension("hvae._math", ["csrc/math.cpp"], extra_compile_args=[*COMPILE, *QUIET]),
+        Pybind11Extension(
+            "hvae._math", sources("numpy/*.cpp"), extra_compile_args=[*COMPILE, *QUIET]
+        ),
     ],
     cmdclass={"build_ext": BuildExtension},
 )

@@ -23,7 +23,7 @@ import torch
 from scipy.special import gammaln, ive
 
 from hvae import ops
-from hvae.divergence import bregman
+from hvae.distributions.bregman import bregman
 
 TABLES = pathlib.Path("tests/tables")  # of the checkout that this is run in
 INPUTS = ("nu", "kappa", "k1", "k2")

@@ -23,8 +23,10 @@ one is asked for.
 import math
 from collections.abc import Callable
 from numbers import Real
+from typing import Any, overload
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -33,9 +35,16 @@ from hvae import ops
 __all__ = ["iv_ratio", "log_hyp0f1", "log_iv", "log_ive"]
 
 Order = float | Tensor
+Argument = Tensor | npt.ArrayLike
 
 
-def log_iv(v, x):
+@overload
+def log_iv(v: Order, x: Tensor) -> Tensor: ...
+@overload
+def log_iv(v: Tensor, x: float) -> Tensor: ...
+@overload
+def log_iv(v: npt.ArrayLike, x: npt.ArrayLike) -> Any: ...
+def log_iv(v: Argument, x: Argument) -> Any:
     """log I_v(x), the logarithm of the modified Bessel function of the first kind.
 
     Args:
@@ -65,7 +74,13 @@ def log_iv(v, x):
     return _on_either("v", v, x, lambda v, x: ops.bessel(v, x, "log_iv")[0])
 
 
-def log_ive(v, x):
+@overload
+def log_ive(v: Order, x: Tensor) -> Tensor: ...
+@overload
+def log_ive(v: Tensor, x: float) -> Tensor: ...
+@overload
+def log_ive(v: npt.ArrayLike, x: npt.ArrayLike) -> Any: ...
+def log_ive(v: Argument, x: Argument) -> Any:
     """log(exp(-x) I_v(x)), the logarithm of the exponentially scaled Bessel function.
 
     Args:
@@ -88,7 +103,13 @@ def log_ive(v, x):
     return _on_either("v", v, x, lambda v, x: ops.bessel(v, x, "log_ive")[0])
 
 
-def iv_ratio(v, x):
+@overload
+def iv_ratio(v: Order, x: Tensor) -> Tensor: ...
+@overload
+def iv_ratio(v: Tensor, x: float) -> Tensor: ...
+@overload
+def iv_ratio(v: npt.ArrayLike, x: npt.ArrayLike) -> Any: ...
+def iv_ratio(v: Argument, x: Argument) -> Any:
     """I_v(x) / I_{v-1}(x), which tends to 1 as x grows.
 
     With v = m/2 it is the mean resultant length A_m(x) of a von Mises-Fisher distribution on
@@ -117,7 +138,13 @@ def iv_ratio(v, x):
     return _on_either("v", v, x, _iv_ratio)
 
 
-def log_hyp0f1(b, x):
+@overload
+def log_hyp0f1(b: Order, x: Tensor) -> Tensor: ...
+@overload
+def log_hyp0f1(b: Tensor, x: float) -> Tensor: ...
+@overload
+def log_hyp0f1(b: npt.ArrayLike, x: npt.ArrayLike) -> Any: ...
+def log_hyp0f1(b: Argument, x: Argument) -> Any:
     """log 0F1(; b; x), the logarithm of the confluent hypergeometric limit function.
 
     With b = m/2 and x = kappa^2/4 it is the logarithm L_m(kappa) of the normalizing constant of a
@@ -150,13 +177,13 @@ def log_hyp0f1(b, x):
 # ---- values and derivatives ----------------------------------------------------------------------
 
 
-def _remember(ctx, order: Order, *tensors: Tensor) -> None:
+def _remember(ctx: Any, order: Order, *tensors: Tensor) -> None:
     """Saves tensors and the order, which may be a number."""
     ctx.number = None if isinstance(order, Tensor) else order
     ctx.save_for_backward(*tensors, *([order] if isinstance(order, Tensor) else []))
 
 
-def _recall(ctx) -> tuple[Order, tuple[Tensor, ...]]:
+def _recall(ctx: Any) -> tuple[Order, tuple[Tensor, ...]]:
     """What `_remember` saved, where no derivative in the order is asked for."""
     if ctx.needs_input_grad[0]:
         raise RuntimeError(
@@ -198,8 +225,13 @@ def _recurrence(v: Order, x: Tensor, following: Tensor) -> Tensor:
 
 def _log_hyp0f1(b: Order, x: Tensor) -> Tensor:
     if isinstance(b, Tensor):
-        return _LogHyp0F1.apply(torch.where(b > 0, b, math.nan), x)
-    return _LogHyp0F1.apply(b if b > 0 else math.nan, x)
+        return _apply(_LogHyp0F1, torch.where(b > 0, b, math.nan), x)
+    return _apply(_LogHyp0F1, b if b > 0 else math.nan, x)
+
+
+def _apply(function: type[torch.autograd.Function], b: Order, x: Tensor) -> Tensor:
+    value: Tensor = function.apply(b, x)
+    return value
 
 
 class _LogHyp0F1(torch.autograd.Function):
@@ -208,7 +240,7 @@ class _LogHyp0F1(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(b, x):
+    def forward(b: Order, x: Tensor) -> Tensor:
         k = 2 * torch.sqrt(x)
         if isinstance(b, Tensor):
             value, ratio = ops.bessel(torch.where(b < 1, b, b - 1), k, "L")
@@ -219,13 +251,13 @@ class _LogHyp0F1(torch.autograd.Function):
         return ops.bessel(b - 1, k, "L")[0]
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Order, Tensor], output: Tensor) -> None:
         _remember(ctx, *inputs)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         b, (x,) = _recall(ctx)
-        return None, grad * _SlopeOfLogHyp0F1.apply(b, x)
+        return None, grad * _apply(_SlopeOfLogHyp0F1, b, x)
 
 
 class _SlopeOfLogHyp0F1(torch.autograd.Function):
@@ -237,19 +269,19 @@ class _SlopeOfLogHyp0F1(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(b, x):
+    def forward(b: Order, x: Tensor) -> Tensor:
         k = 2 * torch.sqrt(x)
         return 1 / (b + k * ops.bessel(b, k, "A")[0] / 2)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Order, Tensor], output: Tensor) -> None:
         b, x = inputs
         _remember(ctx, b, x, output)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         b, (x, slope) = _recall(ctx)
-        return None, grad * slope * (_SlopeOfLogHyp0F1.apply(b + 1, x) - slope)
+        return None, grad * slope * (_apply(_SlopeOfLogHyp0F1, b + 1, x) - slope)
 
 
 # ---- tensors, arrays, numbers --------------------------------------------------------------------
@@ -258,40 +290,49 @@ Function = Callable[[Order, Tensor], Tensor]
 REDUCED = (torch.float16, torch.bfloat16)
 
 
-def _on_either(name: str, v, x, function: Function):
+def _on_either(name: str, v: Argument, x: Argument, function: Function) -> Any:
     """function(v, x) on tensors, or on whatever else NumPy takes; `name` is that of v."""
-    if isinstance(v, Tensor) or isinstance(x, Tensor):
+    if isinstance(x, Tensor):
+        order = _floating(name, v) if isinstance(v, Tensor) else _number(name, v)
+        return _on_tensors(name, order, _floating("x", x), function)
+    if isinstance(v, Tensor):
+        v = _floating(name, v)
+        x = torch.full((), _number("x", x), dtype=v.dtype, device=v.device)
         return _on_tensors(name, v, x, function)
     return _on_arrays(name, v, x, function)
 
 
-def _on_tensors(name: str, v, x, function: Function) -> Tensor:
-    for argument, value in ((name, v), ("x", x)):
-        if isinstance(value, Tensor):
-            if value.dtype not in (torch.float32, torch.float64, *REDUCED):
-                raise TypeError(f"{argument} has dtype {value.dtype}; allowed: a floating dtype")
-        elif not isinstance(value, Real) or isinstance(value, bool):
-            raise TypeError(
-                f"{argument} is a {type(value).__name__}; allowed beside a tensor: "
-                "a floating tensor or a number"
-            )
-    if not isinstance(x, Tensor):
-        x = torch.full((), float(x), dtype=v.dtype, device=v.device)
+def _floating(name: str, value: Tensor) -> Tensor:
+    if value.dtype not in (torch.float32, torch.float64, *REDUCED):
+        raise TypeError(f"{name} has dtype {value.dtype}; allowed: a floating dtype")
+    return value
+
+
+def _number(name: str, value: object) -> float:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(
+            f"{name} is a {type(value).__name__}; allowed beside a tensor: "
+            "a floating tensor or a number"
+        )
+    return float(value)
+
+
+def _on_tensors(name: str, v: Order, x: Tensor, function: Function) -> Tensor:
     if not isinstance(v, Tensor):
         result = x.dtype
-        return function(float(v), x.float() if result in REDUCED else x).to(result)
+        return function(v, x.float() if result in REDUCED else x).to(result)
     if v.device != x.device:
         raise ValueError(f"{name} is on {v.device} and x on {x.device}; allowed: one device")
     result = _result_type(v, x)
     wide = torch.float32 if result in REDUCED else result
     try:
-        v, x = torch.broadcast_tensors(v.to(wide), x.to(wide))
+        order, argument = torch.broadcast_tensors(v.to(wide), x.to(wide))
     except RuntimeError as error:
         raise ValueError(
             f"{name} has shape {tuple(v.shape)} and x {tuple(x.shape)}; allowed: shapes that "
             "broadcast"
         ) from error
-    return function(v, x).to(result)
+    return function(order, argument).to(result)
 
 
 def _result_type(v: Tensor, x: Tensor) -> torch.dtype:
@@ -301,7 +342,7 @@ def _result_type(v: Tensor, x: Tensor) -> torch.dtype:
     return v.dtype if v.dim() else x.dtype
 
 
-def _on_arrays(name: str, v, x, function: Function):
+def _on_arrays(name: str, v: npt.ArrayLike, x: npt.ArrayLike, function: Function) -> Any:
     v, x = (value if np.isscalar(value) else np.asarray(value) for value in (v, x))
     for argument, value in ((name, v), ("x", x)):
         if np.asarray(value).dtype.kind not in "fiu" or np.asarray(value).dtype.itemsize > 8:
@@ -325,7 +366,9 @@ def _on_arrays(name: str, v, x, function: Function):
     return _call_with_arrays(function, torch.from_numpy(v.copy()), x, result)
 
 
-def _call_with_arrays(function: Function, v: Order, x: np.ndarray, result: np.dtype):
+def _call_with_arrays(
+    function: Function, v: Order, x: npt.NDArray[Any], result: np.dtype[Any]
+) -> Any:
     with torch.no_grad():
         value = function(v, torch.from_numpy(x.copy()))
     return value.numpy().astype(result, copy=False)[()]

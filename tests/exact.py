@@ -11,6 +11,18 @@ from hvae import reference
 
 TABLES = pathlib.Path(__file__).with_name("tables")
 INPUTS = ("nu", "kappa", "m", "theta")
+# The accuracy of the kernels that hvae.ops.vmf and hvae.ops.bessel state: float64, float32.
+BARS = {  # relative
+    "L": (1.5e-15, 5e-7),
+    "k_minus_L": (1.5e-15, 5e-7),
+    "A": (1.5e-15, 5e-7),
+    "one_minus_A": (1.5e-15, 5e-7),
+    "KL": (2e-15, 1e-6),
+    "dA": (3e-15, 3e-6),
+    "dKL": (3e-15, 3e-6),
+}
+# In units of max(|log I|, sqrt(nu^2 + kappa^2)).
+LOG_BARS = {"log_ive": (1e-15, 3e-7), "log_iv": (1e-15, 3e-7)}
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
@@ -19,20 +31,29 @@ def array(x):
     return x.detach().cpu().numpy()
 
 
+def bar(quantity, dtype):
+    """The bar of a quantity in a NumPy dtype."""
+    return {**BARS, **LOG_BARS}[quantity][dtype == np.float32]
+
+
+def texts(name):
+    """A table of tests/tables as it is written: a dict of columns of decimal numbers."""
+    with gzip.open(TABLES / f"{name}.csv.gz", "rt") as lines:
+        header, *rows = (line.rstrip("\n").split(",") for line in lines)
+    return dict(zip(header, zip(*rows, strict=True), strict=True))
+
+
 def table(name):
     """A table of tests/tables as a dict of long double columns.
 
     The inputs are exactly float64 (most exactly float32); of the 21 digits of a value long double
     keeps 19, float64 where they are the same 16.
     """
-    with gzip.open(TABLES / f"{name}.csv.gz", "rt") as lines:
-        header, *rows = (line.rstrip("\n").split(",") for line in lines)
-    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
     return {
-        title: np.array([float(t) if title in INPUTS else np.longdouble(t) for t in texts]).astype(
-            np.longdouble
-        )
-        for title, texts in columns.items()
+        title: np.array(
+            [float(text) if title in INPUTS else np.longdouble(text) for text in column]
+        ).astype(np.longdouble)
+        for title, column in texts(name).items()
     }
 
 

@@ -1,4 +1,4 @@
-"""A few real digits, for tests that train and evaluate."""
+"""A few real digits and a small model, for tests that train and evaluate."""
 
 import functools
 import io
@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import scipy.io
 
-from hvae.config import TrainConfig
 from hvae.data import load as _load  # bound here: tests replace hvae.data.load
 from hvae.data import sources
+from hvae.description import DataDescription, Kind
+from hvae.latent import LatentOptions, Product, parse
+from hvae.model import MLP, VAE, Bernoulli
+from hvae.runs import TrainConfig
 
 
 @functools.lru_cache
@@ -28,6 +31,16 @@ def config(**settings):
     """Settings for a run of a few epochs with a small network."""
     small = {"shells": "3,e2", "epochs": 3, "warmup": 2, "hidden": (16, 12), "batch_size": 50}
     return TrainConfig(**{**small, **settings})
+
+
+def vae(shells="3,e2", pixels=64, hidden=(16, 12), seed=0, **options):
+    """A model of binary images with its initial weights; options: those of `LatentOptions`."""
+    latent = Product(parse(shells), LatentOptions(**options))
+    likelihood = Bernoulli(DataDescription((pixels,), Kind.BINARY))
+    network = MLP.build(likelihood.data, latent.size, likelihood.outputs, hidden)
+    model = VAE(latent, network, likelihood)
+    model.initialize(seed)
+    return model
 
 
 CALTECH_FILE = "caltech101_silhouettes_28_split1.mat"

@@ -5,11 +5,13 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 
-from hvae import files, runs
-from hvae.checkpoints import Checkpoints
+from hvae import files
+from hvae.runs.checkpoints import Checkpoints
+from hvae.runs.folder import BEST, CONFIG, METRICS, RESULT
 
 # Forked from a process that has imported all of it: a tenth of a second each, and not two.
 _FORKS = multiprocessing.get_context("forkserver")
@@ -17,8 +19,10 @@ _FORKS.set_forkserver_preload(
     ["hvae.cli.train", "hvae.cli.eval", "sklearn.datasets", "torch._dynamo"]
 )
 
+LIMIT = 60  # seconds; a command of these tests takes a few at most
 
 _NUMBERS = itertools.count()
+_STARTED = []
 
 
 class Command:
@@ -34,16 +38,23 @@ class Command:
         self.process = _FORKS.Process(
             target=_run,
             args=([str(word) for word in arguments], cwd, self.paths, dict(os.environ), die),
+            daemon=True,
         )
         self.process.start()
+        _STARTED.append(self)
 
-    def wait(self, seconds=60):
+    def wait(self, seconds=LIMIT):
         """The exit status, negative for a signal that killed it; None if it still runs."""
         self.process.join(seconds)
         return self.process.exitcode
 
     def signal(self, number):
         os.kill(self.process.pid, number)
+
+    def end(self):
+        """Kill it, if it still runs."""
+        self.process.kill()
+        self.process.join()
 
     @property
     def stdout(self):
@@ -52,6 +63,12 @@ class Command:
     @property
     def stderr(self):
         return self.paths[1].read_text() if self.paths[1].exists() else ""
+
+
+def end_all():
+    """End every command that still runs."""
+    while _STARTED:
+        _STARTED.pop().end()
 
 
 def _run(arguments, cwd, paths, environment, die):
@@ -83,7 +100,19 @@ def _die_at(name, number):
     setattr(os, name, call)
 
 
-def until(true, seconds=60):
+SHORT = ["--epochs", "2", "--warmup", "1", "--hidden", "24,16", "--shells", "3,e2"]
+WHOLE = [sys.executable, "-c", "import sys; from hvae.cli import main; sys.exit(main())"]
+
+
+def hvae(*arguments, cwd, **options):
+    """`hvae ARGUMENTS` in an interpreter of its own, from start to end; what it says as text."""
+    command = [*WHOLE, *map(str, arguments)]
+    if arguments and arguments[0] in ("train", "eval"):
+        command += ["--threads", "1"]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=150, **options)
+
+
+def until(true, seconds=LIMIT):
     """Wait until `true()`."""
     end = time.monotonic() + seconds
     while not true():
@@ -97,18 +126,35 @@ def timeless(document):
     return {key: value for key, value in document.items() if key not in gone}
 
 
+def lines(run):
+    """The lines of metrics.jsonl, without their times."""
+    return [timeless(json.loads(line)) for line in (run / METRICS).read_text().splitlines()]
+
+
+def tree(folder):
+    """Everything below a folder: the bytes of every file by its path, None of a folder."""
+    return {
+        path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))
+    }
+
+
 def outcome(run):
     """Everything that a run has left, as bytes by name, times apart."""
     checkpoint = Checkpoints(run).paths()[0]
     tensors, state = files.read_packed(checkpoint)
-    metrics = (run / runs.METRICS).read_text().splitlines()
     documents = {
-        "metrics": [timeless(json.loads(line)) for line in metrics],
-        "result": timeless(files.read_json(run / runs.RESULT)),
+        "metrics": lines(run),
+        "result": timeless(files.read_json(run / RESULT)),
         "checkpoint": [checkpoint.name, timeless(state)],
     }
     return {
         **{name: json.dumps(document).encode() for name, document in documents.items()},
         **{name: tensor.numpy().tobytes() for name, tensor in tensors.items()},
-        **{name: (run / name).read_bytes() for name in (runs.CONFIG, runs.BEST)},
+        **{name: (run / name).read_bytes() for name in (CONFIG, BEST)},
     }
+
+
+def one_line(stderr):
+    """The message of an error that is one line on stderr, as it must be."""
+    assert stderr.startswith("hvae: error: ") and stderr.endswith("\n") and stderr.count("\n") == 1
+    return stderr[len("hvae: error: ") :]

@@ -1,6 +1,7 @@
 // The log-likelihood of Bernoulli pixels, and its gradient in the logits.
 #pragma once
 
+#include "../arguments/bernoulli.h"
 #include "support.h"
 
 namespace hvae {
@@ -24,8 +25,8 @@ HVAE_FN V load_part(const uint8_t* p, int count) {
 
 // The softplus of many logits, summed: softplus(l) = max(l, 0) + log1p(e), e = exp(-|l|), and one
 // logarithm serves many pixels. P = (1 + e_1) (1 + e_2) ... - 1 is kept instead of the product,
-// P <- P + e + P e, whose terms are positive: no small e is lost beside 1. With every factor at most
-// 2, kFactors of them stay within the range.
+// P <- P + e + P e, whose terms are positive: no small e is lost beside 1. Every factor is at most
+// 2, so kFactors of them stay within the range.
 template <class V>
 constexpr int kFactors = is_single<V> ? 64 : 512;
 
@@ -52,6 +53,12 @@ T bernoulli_row(const T* logits, const X* x, int64_t pixels) {
   double total = 0;
   for (int i = 0; i < kLanes<T>; ++i) total += sum[i];
   return T(total);
+}
+
+// A task is a row.
+template <class T>
+int64_t bernoulli_tasks(const BernoulliArguments<T>& a) {
+  return a.rows;
 }
 
 template <class T>

@@ -1,6 +1,7 @@
-// Quantities of the concentration: an order for every column, or for every element.
+// Quantities of the concentration, an order for every column.
 #pragma once
 
+#include "../arguments/columns.h"
 #include "support.h"
 
 namespace hvae {
@@ -48,31 +49,6 @@ void evaluate_mixed(const Order<T>& order, const T* k, T* value, T* slope, int c
   for (int i = first_series; i < end; ++i) value[place[i]] = values[i], slope[place[i]] = slopes[i];
 }
 
-// Calls work.template operator()<quantity>() for the quantity that is known only now.
-template <class Work>
-void with_quantity(int quantity, const Work& work) {
-  switch (static_cast<Quantity>(quantity)) {
-    case Quantity::kLogNorm:
-      return work.template operator()<Quantity::kLogNorm>();
-    case Quantity::kLogNormComplement:
-      return work.template operator()<Quantity::kLogNormComplement>();
-    case Quantity::kRatio:
-      return work.template operator()<Quantity::kRatio>();
-    case Quantity::kRatioComplement:
-      return work.template operator()<Quantity::kRatioComplement>();
-    case Quantity::kRatioSlope:
-      return work.template operator()<Quantity::kRatioSlope>();
-    case Quantity::kDivergence:
-      return work.template operator()<Quantity::kDivergence>();
-    case Quantity::kDivergenceSlope:
-      return work.template operator()<Quantity::kDivergenceSlope>();
-    case Quantity::kLogBessel:
-      return work.template operator()<Quantity::kLogBessel>();
-    default:
-      return work.template operator()<Quantity::kLogBesselScaled>();
-  }
-}
-
 // count arguments, stride apart.
 template <Quantity kQuantity, class T>
 void evaluate_column(const Order<T>& order, const T* k, T* value, T* slope, int count,
@@ -109,31 +85,6 @@ void columns(const ColumnsArguments<T>& a, int64_t first_task, int64_t last_task
       const int count = int(least(kElementsEach, a.rows - row));
       evaluate_column<kQuantity>(prepared<T>(a.orders[column]), a.k + at, a.value + at,
                                  a.slope + at, count, a.columns);
-    }
-  });
-}
-
-template <class T>
-int64_t elements_tasks(const ElementsArguments<T>& a) {
-  return ceil_divide(a.count, kElementsEach);
-}
-
-template <class T>
-void elements(const ElementsArguments<T>& a, int64_t first_task, int64_t last_task) {
-  using V = Vector<T>;
-  with_quantity(a.quantity, [&]<Quantity kQuantity>() {
-    const int64_t end = least(last_task * kElementsEach, a.count);
-    for (int64_t i = first_task * kElementsEach; i < end; i += kLanes<T>) {
-      const int count = int(least(kLanes<T>, end - i));
-      V order = splat<V>(0), k = splat<V>(0);
-      memcpy(&order, a.order + i, count * sizeof(T));
-      memcpy(&k, a.k + i, count * sizeof(T));
-      auto outside = !(order >= T(0)) || order == infinity<V>();
-      auto result = evaluate<kQuantity>(FreeOrder<V>(select(outside, splat<V>(0), order)), k);
-      V value = select(outside, not_a_number<V>(), result.value);
-      V slope = select(outside, not_a_number<V>(), result.slope);
-      memcpy(a.value + i, &value, count * sizeof(T));
-      memcpy(a.slope + i, &slope, count * sizeof(T));
     }
   });
 }

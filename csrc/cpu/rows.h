@@ -38,8 +38,8 @@ HVAE_FN V dot(const Real<V>* a, const Real<V>* b, int64_t width) {
   return total;
 }
 
-// Mean directions from raw heads, in place: h / |h|, scaled first so that no square overflows or
-// vanishes. A zero head gives the first basis vector, and 0 for 1/|h|. Returns 1/|h|.
+// Mean directions from raw ones, in place: h / |h|, scaled first so that no square overflows or
+// vanishes. Zero gives the first basis vector, and 0 for 1/|h|. Returns 1/|h|.
 template <class V>
 HVAE_FN V normalise(Real<V>* h, int64_t width) {
   using R = Real<V>;
@@ -51,7 +51,7 @@ HVAE_FN V normalise(Real<V>* h, int64_t width) {
   }
   auto zero = most == R(0);
   V scale = R(1) / select(zero, splat<V>(1), most);
-  // 1/most overflows for subnormal heads; they count as zero.
+  // 1/most overflows for subnormal ones; they count as zero.
   zero = zero || scale == infinity<V>();
   scale = select(zero, splat<V>(0), scale);
   for (int64_t j = 0; j < width; ++j) store<V>(h + j * lanes, load<V>(h + j * lanes) * scale);

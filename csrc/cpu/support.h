@@ -5,8 +5,8 @@
 // a chunk begins.
 #pragma once
 
-#include "../kernels.h"
-#include "../vmf.h"
+#include "../arguments/shells.h"
+#include "../math/vmf.h"
 
 namespace hvae {
 inline namespace HVAE_TIER {
@@ -30,6 +30,13 @@ constexpr int kAlignment = 64;
 // Elements, draws or rows that a task takes; a multiple of every vector width.
 constexpr int kElementsEach = 512;
 constexpr int kDrawsEach = 64;
+
+template <class V>
+HVAE_FN Word<V> load_words(const Word<Real<V>>* p) {
+  Word<V> w;
+  memcpy(&w, p, sizeof(w));
+  return w;
+}
 
 constexpr int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 HVAE_FN int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -1,25 +1,11 @@
-// The random stream in lanes, and a unit tangent at a mean direction from it.
+// A unit tangent at a mean direction, from the random stream.
 #pragma once
 
-#include "../wood.h"
+#include "../math/wood.h"
 #include "rows.h"
 
 namespace hvae {
 inline namespace HVAE_TIER {
-
-template <class V>
-HVAE_FN Word<V> load_words(const Word<Real<V>>* p) {
-  Word<V> w;
-  memcpy(&w, p, sizeof(w));
-  return w;
-}
-
-template <class V>
-HVAE_FN WordBlock<Word<V>> block_at(const Stream& stream, Word<V> row, Word<V> sample,
-                                    uint32_t place) {
-  using W = Word<V>;
-  return philox<W>(row, sample, W{} + place, W{} + stream.step, stream.key_low, stream.key_high);
-}
 
 // Projects g on the tangent space at mu, twice, since once leaves an error of eps |g| / |P g|;
 // returns |P g|.
@@ -50,7 +36,7 @@ HVAE_FN void tangent(const Stream& stream, uint32_t base, Word<V> row, Word<V> s
     store<V>(t + lanes, sign * load<V>(mu));
     return;
   }
-  const uint32_t blocks = uint32_t(ceil_divide(m, kNormalsEach<V>));
+  const uint32_t blocks = uint32_t(ceil_divide(m, kNumbersEach<V>));
   V length = splat<V>(0);
   for (uint32_t attempt = 0; any(!(length > R(0))) && (attempt + 1) * blocks <= kTangentBlock;
        ++attempt) {
@@ -58,8 +44,8 @@ HVAE_FN void tangent(const Stream& stream, uint32_t base, Word<V> row, Word<V> s
     for (uint32_t b = 0; b < blocks; ++b) {
       V g[4];
       normals<V>(block_at<V>(stream, row, sample, first + attempt * blocks + b), g);
-      for (int i = 0; i < kNormalsEach<V> && b * kNormalsEach<V> + i < m; ++i) {
-        R* to = t + (int64_t(b) * kNormalsEach<V> + i) * lanes;
+      for (int i = 0; i < kNumbersEach<V> && b * kNumbersEach<V> + i < m; ++i) {
+        R* to = t + (int64_t(b) * kNumbersEach<V> + i) * lanes;
         store<V>(to, attempt ? select(again, g[i], load<V>(to)) : g[i]);
       }
     }

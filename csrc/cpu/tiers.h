@@ -1,10 +1,10 @@
-// The instruction-set tiers of the CPU kernels, and which of them runs.
+// The instruction-set tiers of the CPU loops, and which of them runs.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "../kernels.h"
+#include "kernels.h"
 
 namespace hvae {
 

@@ -2,7 +2,8 @@
 #include <cooperative_groups.h>
 #include <cooperative_groups/reduce.h>
 
-#include "../elementary.h"
+#include "../math/elementary.h"
+#include "../torch/bernoulli.h"
 #include "device.h"
 
 namespace hvae {
@@ -41,8 +42,8 @@ __global__ void bernoulli_backward_kernel(BernoulliArguments<T> a) {
 }
 
 Tensor bernoulli(const Tensor logits, const Tensor x) {
-  const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
   Bernoulli b("hvae::bernoulli", nullptr, logits, x);
+  const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
   with_type(logits, [&]<class T>(T) {
     const auto a = b.arguments<T>();
     if (a.rows == 0) return;
@@ -53,8 +54,8 @@ Tensor bernoulli(const Tensor logits, const Tensor x) {
 }
 
 Tensor bernoulli_backward(const Tensor grad, const Tensor logits, const Tensor x) {
-  const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
   Bernoulli b("hvae::bernoulli_backward", &grad, logits, x);
+  const torch::stable::accelerator::DeviceGuard guard(logits.get_device_index());
   with_type(logits, [&]<class T>(T) {
     const auto a = b.arguments<T>();
     if (a.rows * a.pixels == 0) return;

@@ -1,15 +1,14 @@
-// What every GPU kernel stands on: launches on torch's current stream, indices, the random stream.
-// Its (key, step, row, sample) is read from device memory, so a CUDA graph can advance it.
+// What every GPU kernel stands on: launches on torch's current stream, and indices.
 #pragma once
 
 #include <cuda_runtime.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
+#include <torch/csrc/stable/library.h>
 
 #include <algorithm>
 
-#include "../philox.h"
-#include "../tensors.h"
+#include "../torch/tensors.h"
 
 namespace hvae {
 namespace {
@@ -35,12 +34,6 @@ inline unsigned blocks_for(int64_t threads) {
 
 __device__ int64_t thread_index() { return int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ int64_t thread_count() { return int64_t(gridDim.x) * blockDim.x; }
-
-template <class T>
-__device__ WordBlock<Word<T>> block_at(const Stream& stream, uint32_t row, uint32_t sample,
-                                       uint32_t place) {
-  return philox<Word<T>>(row, sample, place, stream.step, stream.key_low, stream.key_high);
-}
 
 }  // namespace
 }  // namespace hvae

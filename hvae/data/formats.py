@@ -7,7 +7,6 @@ Nothing here unpickles.
 
 import gzip
 import io
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -111,17 +110,11 @@ def _idx(raw: bytes, rank: int) -> NDArray[np.uint8]:
     if (zero, code, found) != (0, _IDX_UBYTE, rank):
         raise ValueError(f"the header is not that of unsigned bytes in {rank} dimensions")
     values = np.frombuffer(raw, np.uint8, offset=struct.calcsize(header))
-    if len(values) != math.prod(shape):
-        raise ValueError(
-            f"it announces an array of shape {tuple(shape)} and has {len(values)} bytes"
-        )
-    return values.reshape(shape)
+    return values.reshape(shape)  # raises where the header announces more or fewer
 
 
 def _numbered(labels: NDArray[Any]) -> NDArray[Any]:
-    """Labels [N], from [N], [N, 1] or one-hot [N, K]."""
-    if labels.ndim == 1:
-        return labels
+    """Labels [N], from [N, 1] or one-hot [N, K]."""
     return labels[:, 0] if labels.shape[1] == 1 else labels.argmax(1)
 
 

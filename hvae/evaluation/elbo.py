@@ -17,6 +17,8 @@ _ENCODER_ROWS = 1000
 def elbo(model: VAE, rows: Rows, seed: int) -> dict[str, Any]:
     """The ELBO at KL weight 1 with one sample a row, the same noise at every call.
 
+    The model is evaluated as after training (`VAE.evaluating`).
+
     Args:
         model: the model.
         rows: N of them, as the data set has them.
@@ -26,11 +28,12 @@ def elbo(model: VAE, rows: Rows, seed: int) -> dict[str, Any]:
         `summary` of the rows.
     """
     parts = []
-    for first in range(0, len(rows), _ENCODER_ROWS):
-        batch = rows[first : first + _ENCODER_ROWS].to(model.device)
-        rng = random.stream(seed, "validation", row=first, device=batch.device)
-        terms = model.terms(batch, rng)
-        parts.append((terms.log_likelihood[0], terms.kl, terms.posterior.concentration))
+    with model.evaluating():
+        for first in range(0, len(rows), _ENCODER_ROWS):
+            batch = rows[first : first + _ENCODER_ROWS].to(model.device)
+            rng = random.stream(seed, "validation", row=first, device=batch.device)
+            terms = model.terms(batch, rng)
+            parts.append((terms.log_likelihood[0], terms.kl, terms.posterior.concentration))
     return summary(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 

@@ -51,6 +51,8 @@ def evaluate(
 ) -> Evaluation:
     """ELBO, its parts, and the log-likelihood by importance sampling.
 
+    The model is evaluated as after training (`VAE.evaluating`).
+
     Row i and sample k draw from row i, sample k of the stream (seed, "evaluation"), so that the
     draws depend on no chunk. Beyond the rows it holds the raw parameters of the posterior and a few
     numbers a row, and a chunk of `_CHUNK_BYTES`, whatever the sample count; where memory is short
@@ -73,6 +75,12 @@ def evaluate(
     width, found = model.likelihood.data.width, rows[0:1].shape[1]
     if found != width:
         raise Refused(f"rows of {found} numbers; allowed: {width}, as the model")
+    with model.evaluating():
+        return _evaluation(_by_row(model, rows, samples, seed, observer), samples)
+
+
+def _by_row(model: VAE, rows: Rows, samples: int, seed: int, observer: Observer) -> Tensor:
+    """What `_block` gives of all rows."""
     batches = (rows[i : i + _ENCODER_ROWS] for i in range(0, len(rows), _ENCODER_ROWS))
     raw = torch.cat([model.posterior(batch.to(model.device)).raw for batch in batches])
     posterior = model.latent.posterior(raw)
@@ -89,7 +97,7 @@ def evaluate(
             continue
         first += len(blocks[-1])
         observer.images(first, len(rows))
-    return _evaluation(torch.cat(blocks), samples)
+    return torch.cat(blocks)
 
 
 def check_samples(samples: int) -> None:

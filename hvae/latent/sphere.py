@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from hvae import ops
+from hvae.distributions.density import log_density_to_uniform
+from hvae.distributions.draws import uniform_draws
 from hvae.latent.component import ComponentFamily, Draw, LatentOptions, Posterior, Prior, owners
 from hvae.latent.reinforce import surrogate
 
@@ -120,18 +122,13 @@ class VonMisesFisherShells(Posterior):
     def draw(self, rng: Tensor, samples: int = 1, with_log_weights: bool = False) -> Draw:
         dims, kappa, kappa_grad = self.family.dims, self.kappa, self.family.options.kappa_grad
         scored = kappa_grad == "reinforce"
+        ops_grad, first = "naive" if scored else kappa_grad, self.family.first
         z, v, _, kl = ops.sample(
-            self.raw_direction, kappa, dims, rng, samples, "naive" if scored else kappa_grad
+            self.raw_direction, kappa, dims, rng, samples, ops_grad, shell=first
         )
-        log_weight = _log_weight(kappa, v, dims) if with_log_weights else None
+        log_weight = -log_density_to_uniform(kappa, v, dims) if with_log_weights else None
         has_score = scored and kappa.requires_grad
         return Draw(z, kl, log_weight, surrogate(kappa, v, dims) if has_score else None)
-
-
-def _log_weight(kappa: Tensor, v: Tensor, dims: Sequence[int]) -> Tensor:
-    """log p - log q = k v - (k - L), v = 1 - w: k w - L would lose every digit at large k."""
-    constant, _ = ops.vmf(kappa, dims, "k_minus_L")
-    return torch.einsum("krs,rs->kr", v, kappa) - constant.sum(-1)
 
 
 class UniformShells(Prior):
@@ -149,11 +146,7 @@ class UniformShells(Prior):
     def sample(
         self, rng: Tensor, samples: int, rows: int, dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        direction, kappa = (
-            torch.zeros(rows, size, dtype=dtype, device=rng.device)
-            for size in (sum(self.dims), len(self.dims))
-        )
-        return ops.sample(direction, kappa, self.dims, rng, samples)[0]
+        return uniform_draws(self.dims, rng, samples, rows, dtype, shell=self.first)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return z.new_full(z.shape[:-1], -sum(ops.log_area(m) for m in self.dims))

@@ -1,5 +1,7 @@
 """The variational auto-encoder: rows to posteriors of a latent space, and latent points to rows."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -73,6 +75,19 @@ class VAE(nn.Module):
         if not data.covariates:
             return x, None
         return x[:, : data.size], x[:, data.size :].to(self.dtype)
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """In the block every layer does what it does after training: no dropout, and the running
+        means of a batch normalization, which stay as they are.
+        """
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
 
     def posterior(self, x: Tensor) -> ProductPosterior:
         """q(z | x) of rows x [R, D + C]."""

@@ -18,7 +18,10 @@ def cache(monkeypatch, tmp_path):
 
 @pytest.fixture
 def server():
-    """A server on 127.0.0.1: `files` maps a path to its bytes, the last `cut` of which it keeps."""
+    """A server on 127.0.0.1: `files` maps a path to its bytes, the last `cut` of which it keeps.
+
+    told: whether it says how many bytes there are.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -27,7 +30,8 @@ def server():
             if content is None:
                 return self.send_error(404)
             self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
+            if self.server.told:
+                self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content[: len(content) - self.server.cut])
 
@@ -35,7 +39,7 @@ def server():
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.files, server.requests, server.cut = {}, [], 0
+        server.files, server.requests, server.cut, server.told = {}, [], 0, True
         server.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

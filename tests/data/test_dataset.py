@@ -1,5 +1,7 @@
 """`Dataset.epoch`: the binarization of one epoch."""
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 import torch
 from frequencies import assert_frequencies, grey_ramp
@@ -77,3 +79,10 @@ def test_an_epoch_is_certain_at_both_ends(uniform, ones, monkeypatch):
 def test_an_epoch_of_a_binary_set_is_its_train_split():
     dataset = hvae.data.load("digits")
     assert dataset.epoch(1, 1) is dataset.train
+
+
+def test_a_dataset_is_not_changed_and_is_told_from_others_by_identity():
+    dataset, other = dynamic(1), dynamic(1)
+    with pytest.raises(FrozenInstanceError):
+        dataset.train = other.train
+    assert dataset != other and dataset in {dataset}

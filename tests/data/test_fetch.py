@@ -18,7 +18,8 @@ from small_sets import (
 )
 
 import hvae.data
-from hvae.data import folders, sources, verification
+from hvae.data import fetch, folders, formats, sources, verification
+from hvae.data.source import File
 from hvae.errors import EnvironmentProblem, Refused
 
 
@@ -77,6 +78,7 @@ def test_only_the_absent_files_are_downloaded(server, monkeypatch, tmp_path, cac
     folder = write(
         tmp_path / "files", {"train-images-idx3-ubyte": files["train-images-idx3-ubyte"]}
     )
+    cache.mkdir(parents=True)  # as an earlier download leaves it
     dataset = hvae.data.load("mnist", folder)
     assert dataset.verified
     fetched = cache / "t10k-images-idx3-ubyte.gz"
@@ -124,6 +126,21 @@ def test_a_connection_that_breaks_off_leaves_nothing(server, monkeypatch, cache)
         hvae.data.load("caltech")
     one_line(error, "broke off", sources.SOURCES["caltech"].containers[0][0].url, cache)
     assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["length told", "length not told"])
+@pytest.mark.parametrize("length", [199, 200, 201, 300])
+def test_more_bytes_than_any_published_file_has_are_not_taken(length, told, server, monkeypatch):
+    monkeypatch.setattr(fetch, "_CHUNK_BYTES", 100)
+    monkeypatch.setattr(fetch, "_LIMIT_BYTES", 200)
+    server.files["/file"], server.told = bytes(length), told
+    file = File("file", f"{server.url}/file", formats.read_npz)
+    if length <= 200:
+        assert fetch.download(file, None) == bytes(length)
+    else:
+        with pytest.raises(fetch.NoNetwork) as error:
+            fetch.download(file, None)
+        one_line(error, "file: more than 200 bytes came")
 
 
 @pytest.mark.parametrize("name", WITH_FILES)

@@ -204,6 +204,31 @@ def test_a_damaged_file_is_refused_in_one_line(damage, monkeypatch, tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize(
+    "damage, reason",
+    [
+        ("mat, no key", "it holds no 'val_data'"),
+        ("npz, no key", "it holds no 'valid_data'"),
+        ("npz, all a pickle", "it is not a zip archive"),
+        ("amat, a value less", "its lines do not all have 784 values"),
+        ("amat, a number of two digits", "it holds numbers of more than one digit"),
+        ("amat, a two", "it is not lines of 784 values 0 or 1"),
+        ("idx, of floats", "the header is not that of unsigned bytes in 3 dimensions"),
+        ("idx, 14x56", "its images have the shape (14, 56); allowed is (28, 28)"),
+        ("mat, fewer rows", "the train part has shape (19, 784); allowed is (20, 784)"),
+        ("mat, a two", "the train part has values outside 0..1, or NaN"),
+        ("mat, half a pixel", "the train part has values that are not integers"),
+        ("mat, complex", "the train part is not an array of numbers"),
+    ],
+)
+def test_the_line_says_what_is_wrong(damage, reason, monkeypatch, tmp_path):
+    name, files = damaged()[damage]
+    make_small(monkeypatch, name)
+    with pytest.raises(Refused) as error:
+        hvae.data.load(name, write(tmp_path / "files", files), download=False)
+    assert one_line(error).endswith(reason)
+
+
 @pytest.mark.parametrize("name", WITH_FILES)
 def test_a_truncated_gz_is_refused(name, monkeypatch, tmp_path):
     folder = write(tmp_path / "files", make_small(monkeypatch, name), packed=True)

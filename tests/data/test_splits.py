@@ -58,6 +58,19 @@ def test_binarization_once_has_the_probability_of_the_grey_level():
     assert not np.array_equal(images, arrange.binarize_once(grey, 2))
 
 
+@pytest.mark.parametrize("uniform, ones", [(0.0, range(1, 256)), (1 - 2.0**-53, [255])])
+def test_binarization_once_is_certain_at_both_ends(uniform, ones, monkeypatch):
+    """The ends of NumPy's half-open uniform."""
+
+    class Fixed(np.random.RandomState):
+        def random_sample(self, size):
+            return np.full(size, uniform)
+
+    monkeypatch.setattr(np.random, "RandomState", Fixed)
+    grey = np.arange(256, dtype=np.uint8)
+    assert grey[arrange.binarize_once(grey, 1) == 1].tolist() == list(ones)
+
+
 @pytest.mark.parametrize("name", ["mnist", "omniglot"])
 def test_validation_and_test_have_each_their_own_fixed_seed(name, monkeypatch, tmp_path):
     """Written out here: validation by RandomState(1), test by RandomState(2), 1 where u < g/255."""

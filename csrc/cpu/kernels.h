@@ -1,0 +1,47 @@
+// The loops that an instruction-set tier offers. No torch type and nothing of the standard library
+// that holds code, since every tier is compiled for another machine.
+#pragma once
+
+#include "../arguments/bernoulli.h"
+#include "../arguments/columns.h"
+#include "../arguments/elements.h"
+#include "../arguments/numbers.h"
+#include "../arguments/sample.h"
+
+namespace hvae {
+
+// A task is a unit of work whose bits do not depend on how tasks are spread over threads.
+template <class Arguments>
+struct Loop {
+  int64_t (*tasks)(const Arguments&);
+  void (*run)(const Arguments&, int64_t first_task, int64_t last_task);
+};
+
+template <class T>
+struct CpuKernels {
+  Loop<ColumnsArguments<T>> columns;
+  Loop<ElementsArguments<T>> elements;
+  Loop<SampleArguments<T>> prepare;  // then draw
+  Loop<SampleArguments<T>> draw;
+  Loop<SampleBackwardArguments<T>> sample_backward;
+  Loop<BernoulliArguments<T>> bernoulli;
+  Loop<BernoulliArguments<T>> bernoulli_backward;
+  Loop<NumbersArguments<T>> numbers;
+};
+
+struct CpuTier {
+  const char* name;
+  CpuKernels<float> float32;
+  CpuKernels<double> float64;
+
+  template <class T>
+  const CpuKernels<T>& of() const {
+    if constexpr (sizeof(T) == 4) {
+      return float32;
+    } else {
+      return float64;
+    }
+  }
+};
+
+}  // namespace hvae

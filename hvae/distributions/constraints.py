@@ -1,0 +1,119 @@
+"""What the arguments of a distribution may be: their types and dimensions, and their values."""
+
+import functools
+import math
+import operator
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.distributions.constraints import Constraint
+
+from hvae.distributions.packed import shell_sums
+
+LARGEST_DIM = 1 << 15  # the random counter of a shell holds no more normal numbers
+WIDE = (torch.float32, torch.float64)
+REDUCED = (torch.float16, torch.bfloat16)
+
+
+# ---- types and dimensions ------------------------------------------------------------------------
+
+
+def check_tensor(name: str, value: object, device: torch.device | None = None) -> Tensor:
+    """`value`, a floating tensor, on `device` where one is given."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} is a {type(value).__name__}; allowed: a floating tensor")
+    if value.dtype not in (*WIDE, *REDUCED):
+        raise TypeError(
+            f"{name} has dtype {value.dtype}; allowed: torch.float32, torch.float64, "
+            "torch.float16, torch.bfloat16"
+        )
+    if device is not None and value.device != device:
+        raise ValueError(f"{name} is on {value.device}; allowed: {device}, the device of the rest")
+    return value
+
+
+def checked_dims(name: str, dims: Iterable[int]) -> tuple[int, ...]:
+    """`dims` as a tuple; `name` is how the user calls it."""
+    try:
+        sizes = tuple(operator.index(m) for m in dims)
+    except TypeError:
+        raise TypeError(f"{name} is {dims!r}; allowed: integers") from None
+    if not sizes or min(sizes) < 2 or max(sizes) > LARGEST_DIM:
+        raise ValueError(f"{name} is {sizes}; allowed: ambient dimensions from 2 to {LARGEST_DIM}")
+    return sizes
+
+
+def compute_dtype(*tensors: Tensor) -> torch.dtype:
+    """What torch promotes these to, at least float32."""
+    return functools.reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
+
+
+# ---- values --------------------------------------------------------------------------------------
+
+
+class UnitVectors(Constraint):
+    """Vectors of length 1 on every shell, to the larger of 1e-5 and two units of rounding.
+
+    F.normalize in float32 leaves 7e-7 at 32768 dimensions; SciPy allows 1e-5.
+
+    Args:
+        dims: ambient dimension of each shell; by default a vector of any dimension is one shell.
+    """
+
+    event_dim = 1
+
+    def __init__(self, dims: Sequence[int] = ()) -> None:
+        self.dims = tuple(dims)
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        """[..., sum(dims)] -> [...], whether every shell has length 1."""
+        allowed = max(1e-5, 2 * torch.finfo(value.dtype).eps)
+        return ((self.lengths(value) - 1).abs() <= allowed).all(-1)
+
+    def lengths(self, value: Tensor) -> Tensor:
+        """[..., sum(dims)] -> [..., shells], the length of each shell."""
+        wide = value.to(torch.promote_types(value.dtype, torch.float32))
+        return torch.sqrt(shell_sums(wide.square(), self.dims or value.shape[-1:]))
+
+    def describe(self, event: Tensor) -> str:
+        """Its length, or the length of each shell."""
+        lengths = [round(length, 7) for length in self.lengths(event).tolist()]
+        return f"a vector of length {lengths[0] if len(lengths) == 1 else lengths}"
+
+    def __repr__(self) -> str:
+        return "length 1" if len(self.dims) < 2 else f"length 1 on each shell of dims {self.dims}"
+
+
+class Concentrations(Constraint):
+    """Finite numbers that are not negative; with event_dim 1, on every shell."""
+
+    def __init__(self, event_dim: int) -> None:
+        self.event_dim = event_dim
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        """Whether each number, with event_dim 1 each row, satisfies the constraint."""
+        valid = (value >= 0) & (value < math.inf)
+        return valid.all(-1) if self.event_dim else valid
+
+    def describe(self, event: Tensor) -> str:
+        """The number, or those of the shells."""
+        return str(event.tolist())
+
+    def __repr__(self) -> str:
+        return "0 <= concentration < infinity"
+
+
+Describable = UnitVectors | Concentrations
+
+
+def violation(name: str, value: Tensor, constraint: Describable) -> str | None:
+    """One line about the first element of `value` that breaks the constraint; None if none does."""
+    broken = (~constraint.check(value)).nonzero().tolist()
+    if not broken:
+        return None
+    place = f", at {tuple(broken[0])}," if broken[0] else ""
+    described = constraint.describe(value.detach()[tuple(broken[0])])
+    return f"{name} is{place} {described}; allowed: {constraint}"

@@ -1,0 +1,26 @@
+"""The kernels as torch ops: an op a file, with its value, shapes without data, gradient, batching.
+
+Every op takes float32 or float64 tensors on any device that the library was built for, checks
+shapes, dtypes and devices, and never reads a value on the host. `m` and every entry of `dims` is
+the AMBIENT dimension of a shell: the sphere S^{m-1} in R^m. `hvae.reference` has the same functions
+in plain torch.
+"""
+
+from hvae.ops.bernoulli import bernoulli_log_prob
+from hvae.ops.columns import log_area, vmf
+from hvae.ops.elements import bessel
+from hvae.ops.numbers import normal, uniform
+from hvae.ops.quantities import QUANTITIES
+from hvae.ops.sample import KAPPA_GRADIENTS, sample
+
+__all__ = [
+    "KAPPA_GRADIENTS",
+    "QUANTITIES",
+    "bernoulli_log_prob",
+    "bessel",
+    "log_area",
+    "normal",
+    "sample",
+    "uniform",
+    "vmf",
+]

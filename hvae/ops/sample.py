@@ -1,0 +1,205 @@
+"""The op `sample`: one draw of every shell of every row, its angle and its divergence.
+
+Draws are random fields with unbiased gradients, not differentiable functions of their random
+numbers: there is no double backward through `sample`, and asking for one raises.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hvae.ops.batching import batch_first
+from hvae.ops.checks import ambient_dimensions, check_real, check_shell, index_of
+from hvae.ops.compiled import C
+
+# In the order of `enum class AngleGradient` (csrc/arguments/sample.h).
+KAPPA_GRADIENTS = ("implicit", "naive")
+
+_Draw = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # z, v, theta, kl, dkl/dkappa
+
+
+def sample(
+    raw_directions: Tensor,
+    kappa: Tensor,
+    dims: Sequence[int],
+    rng: Tensor,
+    samples: int = 1,
+    kappa_grad: str = "implicit",
+    shell: int = 0,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One draw of every shell of every row, with its divergence, in one launch.
+
+    By the proposals of Wood (1994), for products of shells as in Davidson, Tomczak, Gavves (2019).
+
+    Args:
+        raw_directions: [rows, sum(dims)], float32 or float64, normalised here shell by shell to
+            mean directions; its rows may be slices of a wider matrix. Zero stands for the first
+            basis vector and gets no gradient.
+        kappa: [rows, shells], concentrations, 0 <= kappa < infinity (to 1e8 in float32), of the
+            dtype of raw_directions.
+        dims: ambient dimension of each shell, 2 to 32768; at most 32767 shells.
+        rng: int64 [4], (key, step, row, sample), from `hvae.random.stream`, on the device of
+            raw_directions.
+        samples: draws of each row.
+        kappa_grad: "implicit", the unbiased gradient (Figurnov, Mohamed, Mnih 2018), or "naive",
+            the biased one of Davidson et al. (2018), which differentiates through the accepted
+            proposal.
+        shell: index, in the random stream, of the first shell that is drawn, so that two families
+            of shells in one row do not share random numbers; shell + shells stays below 65536.
+
+    Returns:
+        z [samples, rows, sum(dims)], v [samples, rows, shells] = 1 - mu.z without cancellation,
+        theta [samples, rows, shells], the angle between mu and z, and kl [rows, shells], the
+        divergence to the uniform distribution. z and kl carry gradients.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: for a wrong name, number, shape, dtype or device.
+
+    The draw is the same on every device, thread count and chunking; within one instruction-set tier
+    bit for bit. A NaN concentration gives NaN draws.
+    """
+    gradient = index_of(kappa_grad, KAPPA_GRADIENTS, "kappa_grad")
+    dims = ambient_dimensions(dims)
+    check_real("raw_directions", raw_directions)
+    check_real("kappa", kappa)
+    if raw_directions.dim() != 2 or raw_directions.shape[1] != sum(dims):
+        raise ValueError(
+            f"raw_directions has shape {tuple(raw_directions.shape)}; "
+            f"allowed: [rows, {sum(dims)}], the sum of dims"
+        )
+    if kappa.shape != (raw_directions.shape[0], len(dims)):
+        raise ValueError(
+            f"kappa has shape {tuple(kappa.shape)}; allowed: {(raw_directions.shape[0], len(dims))}"
+        )
+    if samples < 1:
+        raise ValueError(f"samples is {samples}; allowed: 1 or more")
+    check_shell(shell, len(dims))
+    z, v, theta, kl, _ = C.sample(raw_directions, kappa, dims, rng, samples, gradient, shell)
+    return z, v, theta, kl
+
+
+def _shapes(
+    raw_directions: Tensor,
+    kappa: Tensor,
+    dims: list[int],
+    rng: Tensor,
+    samples: int,
+    gradient: int,
+    shell: int,
+) -> _Draw:
+    rows, shells = raw_directions.shape[0], len(dims)
+    draws = raw_directions.new_empty((samples, rows, shells))
+    return (
+        raw_directions.new_empty((samples, rows, sum(dims))),
+        draws,
+        torch.empty_like(draws),
+        raw_directions.new_empty((rows, shells)),
+        raw_directions.new_empty((rows, shells)),
+    )
+
+
+def _gradient_shapes(
+    grad_z: Tensor,
+    grad_kl: Tensor,
+    raw_directions: Tensor,
+    kappa: Tensor,
+    theta: Tensor,
+    kl_slope: Tensor,
+    dims: list[int],
+    rng: Tensor,
+    gradient: int,
+    shell: int,
+) -> tuple[Tensor, Tensor]:
+    rows = raw_directions.shape[0]
+    return (
+        raw_directions.new_empty((rows, sum(dims))),
+        raw_directions.new_empty((rows, len(dims))),
+    )
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: _Draw) -> None:
+    raw_directions, kappa, ctx.dims, rng, _, ctx.gradient, ctx.shell = inputs
+    z, v, theta, kl, kl_slope = output
+    ctx.mark_non_differentiable(v, theta, kl_slope)
+    ctx.set_materialize_grads(False)
+    ctx.shapes = (z.shape, kl.shape)
+    ctx.save_for_backward(raw_directions, kappa, rng, theta, kl_slope)
+
+
+def _backward(
+    ctx: Any, grad_z: Tensor | None, _v: None, _theta: None, grad_kl: Tensor | None, _slope: None
+) -> tuple[Tensor, Tensor, None, None, None, None, None]:
+    raw_directions, kappa, rng, theta, kl_slope = ctx.saved_tensors
+    grad_z = raw_directions.new_zeros(ctx.shapes[0]) if grad_z is None else grad_z
+    grad_kl = raw_directions.new_zeros(ctx.shapes[1]) if grad_kl is None else grad_kl
+    grad_raw, grad_kappa = C.sample_backward(
+        grad_z,
+        grad_kl,
+        raw_directions,
+        kappa,
+        theta,
+        kl_slope,
+        ctx.dims,
+        rng,
+        ctx.gradient,
+        ctx.shell,
+    )
+    return grad_raw, grad_kappa, None, None, None, None, None
+
+
+def _no_second_backward(ctx: Any, *_: Tensor | None) -> None:
+    raise RuntimeError(
+        "a draw of hvae.ops.sample has no second derivative: its gradient is an unbiased field, "
+        "not the derivative of a function"
+    )
+
+
+def _batched(
+    info: Any,
+    in_dims: tuple[Any, ...],
+    raw_directions: Tensor,
+    kappa: Tensor,
+    dims: list[int],
+    rng: Tensor,
+    samples: int,
+    gradient: int,
+    shell: int,
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """A draw for every element of a batch.
+
+    With one stream the batch joins the rows, so every element draws numbers of its own; with a
+    stream each, there is a launch each.
+    """
+    raw = batch_first(raw_directions, in_dims[0], info.batch_size)
+    kappa = batch_first(kappa, in_dims[1], info.batch_size)
+    if in_dims[3] is not None:
+        streams = rng.movedim(in_dims[3], 0).unbind()
+        each = [
+            C.sample(one, k, dims, stream, samples, gradient, shell)
+            for one, k, stream in zip(raw.unbind(), kappa.unbind(), streams, strict=True)
+        ]
+        return tuple(torch.stack(parts) for parts in zip(*each, strict=True)), (0,) * 5
+    batch, rows = raw.shape[:2]
+    z, v, theta, kl, slope = C.sample(
+        raw.flatten(0, 1), kappa.flatten(0, 1), dims, rng, samples, gradient, shell
+    )
+    draws = tuple(x.unflatten(1, (batch, rows)) for x in (z, v, theta))
+    by_row = tuple(x.unflatten(0, (batch, rows)) for x in (kl, slope))
+    return (*draws, *by_row), (1, 1, 1, 0, 0)
+
+
+def _gradient_batched(info: Any, in_dims: tuple[Any, ...], *_: Any) -> None:
+    raise ValueError(
+        "the gradient of hvae.ops.sample can not be batched by vmap: "
+        "batch the draw, then take one gradient"
+    )
+
+
+torch.library.register_fake("hvae::sample", _shapes)
+torch.library.register_autograd("hvae::sample", _backward, setup_context=_remember)
+torch.library.register_vmap("hvae::sample", _batched)
+torch.library.register_fake("hvae::sample_backward", _gradient_shapes)
+torch.library.register_autograd("hvae::sample_backward", _no_second_backward)
+torch.library.register_vmap("hvae::sample_backward", _gradient_batched)

@@ -1,0 +1,122 @@
+"""hvae.runs.config: settings, their checks and their JSON form."""
+
+import json
+from dataclasses import fields
+
+import pytest
+
+from hvae.errors import Refused
+from hvae.runs import TrainConfig
+from hvae.runs.config import parse_widths
+
+NOT_ALLOWED = {
+    "dataset": ["cifar", "", None, 3],
+    "shells": ["1", "", None, 10],
+    "epochs": [0, -1, 10**7, 1.0, True, "3", None],
+    "warmup": [-1, 0.5, None],
+    "lookahead": [0, None],
+    "batch_size": [0, 2.5, None],
+    "lr": [0, 0.0, -1e-3, float("nan"), float("inf"), 10**400, True, "1e-3", None],
+    "hidden": [(), (0,), (256, -1), (2.0,), [256, 128], "256", (10**6,), (4,) * 65, None],
+    "kappa_grad": ["reparam", "", None],
+    "parameterization": ["exp", "", None],
+    "kl_weights": [
+        "",
+        "x",
+        "1",
+        "1,2",
+        "1,1,1,0",
+        "-1,1,1,1",
+        "1,1,1,nan",
+        "inf,1,1,1",
+        "1e999,1,1,1",
+        "Auto",
+        1.0,
+        True,
+        (1.0, 1.0, 1.0, 1.0),
+        None,
+    ],
+    "samples": [0, -1, 10**7, 1.0, True, "2", None],
+    "seed": [-1, 2**63, 0.0, None],
+    "device": ["tpu", "cuda:", "cuda:x", "cpu:0", "cuda:-1", "", None, 0],
+    "threads": [0, -2, 4096, 1.5, "2", None],
+    "data_dir": [3, False],
+    "likelihood": ["gauss", "", None, 3],
+    "network": ["conv", "", None, 3],
+    "checkpoint_every": [-1, -0.5, 1e10, float("nan"), float("inf"), True, "10", None],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in NOT_ALLOWED.items() for value in values]
+)
+def test_a_value_that_is_not_allowed_is_refused_by_the_options_name(name, value):
+    with pytest.raises(Refused) as refused:
+        TrainConfig(**{name: value})
+    message = str(refused.value)
+    assert message.startswith(f"--{name.replace('_', '-')}: ")
+    assert "; allowed: " in message and "\n" not in message
+
+
+def test_every_setting_has_its_refusals_here():
+    assert set(NOT_ALLOWED) == {field.name for field in fields(TrainConfig)}
+
+
+def test_the_defaults_are_the_protocol():
+    config = TrainConfig()
+    assert (config.epochs, config.warmup, config.lookahead) == (300, 100, 50)
+    assert (config.lr, config.batch_size, config.hidden) == (1e-3, 100, (256, 128))
+
+
+def test_equal_spaces_are_equal_settings():
+    assert TrainConfig(shells=" 010,e5") == TrainConfig(shells="10,e5")
+
+
+def test_equal_weights_are_equal_settings():
+    one, other = (TrainConfig(shells="10,e5", kl_weights=w) for w in (" 1, 2.50", "1e0,2.5"))
+    assert one == other and one.kl_weights == "1.0,2.5"
+
+
+def test_weights_are_of_the_components_of_the_settings():
+    assert TrainConfig(shells="3", kl_weights="2").kl_weights == "2.0"
+    with pytest.raises(Refused, match="--kl-weights: a list of 1 for a space of 2; allowed: "):
+        TrainConfig(shells="3,e2", kl_weights="2")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainConfig(),
+        TrainConfig(
+            dataset="caltech", shells="e3,10", epochs=7, warmup=0, lookahead=1, batch_size=3,
+            lr=1, hidden=(5,), kappa_grad="reinforce", parameterization="scaled",
+            kl_weights="0.1,2", samples=3, seed=2**63 - 1, device="cuda:1", threads=2,
+            data_dir="somewhere", checkpoint_every=0,
+        ),
+    ],
+)  # fmt: skip
+def test_json_round_trip(config):
+    document = json.loads(json.dumps(config.to_json()))
+    assert TrainConfig.from_json(document) == config
+    assert set(document) == {"schema", *(field.name for field in fields(TrainConfig))}
+    assert document["schema"] == 3
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(TrainConfig)])
+def test_an_absent_key_is_refused_and_never_defaulted(name):
+    document = TrainConfig().to_json()
+    del document[name]
+    with pytest.raises(Refused, match=f"absent: {name};"):
+        TrainConfig.from_json(document)
+
+
+def test_an_unknown_key_is_refused():
+    with pytest.raises(Refused, match="unknown: momentum;"):
+        TrainConfig.from_json({**TrainConfig().to_json(), "momentum": 0.9})
+
+
+def test_widths():
+    assert parse_widths("256, 128") == (256, 128)
+    for text in ("", "256,", "a", "1.5", "-3", "9" * 20, "\u0663"):
+        with pytest.raises(Refused, match="--hidden"):
+            parse_widths(text)

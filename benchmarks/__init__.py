@@ -1,5 +1,10 @@
 """What `hvae bench` measures: `run` gives one JSON document, and nothing here prints.
 
+    harness/      how one measures: turns, clocks, figures, settings, the machine, what is timed on
+    baselines/    what is compared with, as one writes it in plain torch and SciPy
+    sections/     a file a section of `hvae bench`
+    reports/      `python -m hvae.benchmarks.reports.NAME`
+
 Keys of the document:
 
     quick, device, threads, tier, date, seconds
@@ -18,7 +23,9 @@ Keys of the document:
 A time or a ratio is {"median", "q1", "q3", "min", "max", "rounds"} over the rounds.
 """
 
-from .settings import Settings
-from .suite import SECTIONS, run
+from .harness.figures import Figure
+from .harness.settings import Settings
+from .harness.timing import Spread
+from .sections import SECTIONS, run
 
-__all__ = ["SECTIONS", "Settings", "run"]
+__all__ = ["SECTIONS", "Figure", "Settings", "Spread", "run"]

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from hvae.benchmarks import SECTIONS, Settings, run
-from hvae.benchmarks.figures import Figure
-from hvae.benchmarks.timing import Spread
 from rich.console import Console
 from rich.table import Table
+
+from hvae.benchmarks import SECTIONS, Figure, Settings, Spread, run
 
 _WIDTH = 140  # of the table where there is no terminal to ask
 

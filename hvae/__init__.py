@@ -11,8 +11,7 @@ What is named here is imported when it is first used, so that `import hvae` is q
 """
 
 import importlib
-
-__version__ = "0.1.0"
+from importlib import metadata
 
 _HOMES = {
     "TrainConfig": "hvae.runs",
@@ -23,12 +22,14 @@ _HOMES = {
 }
 _MODULES = ("data", "distributions", "ops", "random", "reference", "special")
 
-__all__ = ["__version__", *_HOMES, *_MODULES]
+__all__ = ["__version__", *_HOMES, *_MODULES]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "__version__":  # of what is installed; pyproject.toml says it
+        return metadata.version("hvae")
     if name in _MODULES:
         return importlib.import_module(f"hvae.{name}")
     raise AttributeError(f"module 'hvae' has no attribute {name!r}")

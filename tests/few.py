@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import scipy.io
+import torch
+from parts import convolutions
 
 from hvae.data import load as _load  # bound here: tests replace hvae.data.load
 from hvae.data import sources
@@ -13,6 +15,7 @@ from hvae.description import DataDescription, Kind
 from hvae.latent import LatentOptions, Product, parse
 from hvae.model import MLP, VAE, Bernoulli
 from hvae.runs import TrainConfig
+from hvae.training.step import Trainer
 
 
 @functools.lru_cache
@@ -41,6 +44,22 @@ def vae(shells="3,e2", pixels=64, hidden=(16, 12), seed=0, **options):
     model = VAE(latent, network, likelihood)
     model.initialize(seed)
     return model
+
+
+def batch_normalized():
+    """A model of the digits with convolutions and batch normalization, in training."""
+    latent = Product(parse("3,e2"))
+    model = VAE(latent, convolutions(latent.size), Bernoulli(digits().description))
+    model.initialize(0)
+    with torch.no_grad():
+        model.decode(model.posterior(digits().train[:50]).mode())
+    return model
+
+
+def trainer(shells="3,e2", lr=1e-3, batch_size=50, seed=0, kappa_grad="implicit", **options):
+    """The training of a small model of the digits; options: those of `Trainer`."""
+    model = vae(shells, seed=seed, kappa_grad=kappa_grad)
+    return Trainer(model, lr, batch_size, seed, **options)
 
 
 CALTECH_FILE = "caltech101_silhouettes_28_split1.mat"

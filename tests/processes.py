@@ -138,11 +138,16 @@ def tree(folder):
     }
 
 
-def outcome(run):
-    """Everything that a run has left, as bytes by name, times apart."""
+def outcome(run, **settings):
+    """Everything that a run has left, as bytes by name, times apart.
+
+    settings: values of the configuration in place of the run's own.
+    """
     checkpoint = Checkpoints(run).paths()[0]
     tensors, state = files.read_packed(checkpoint)
+    state["config"] |= settings
     documents = {
+        CONFIG: {**files.read_json(run / CONFIG), **settings},
         "metrics": lines(run),
         "result": timeless(files.read_json(run / RESULT)),
         "checkpoint": [checkpoint.name, timeless(state)],
@@ -150,7 +155,7 @@ def outcome(run):
     return {
         **{name: json.dumps(document).encode() for name, document in documents.items()},
         **{name: tensor.numpy().tobytes() for name, tensor in tensors.items()},
-        **{name: (run / name).read_bytes() for name in (CONFIG, BEST)},
+        BEST: (run / BEST).read_bytes(),
     }
 
 

@@ -4,6 +4,8 @@ import functools
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from hvae.distributions.packed import shell_sums
 LARGEST_DIM = 1 << 15  # the random counter of a shell holds no more normal numbers
 WIDE = (torch.float32, torch.float64)
 REDUCED = (torch.float16, torch.bfloat16)
+Numbers = Tensor | float | Sequence[Any]  # a list of numbers, or of such lists
 
 
 # ---- types and dimensions ------------------------------------------------------------------------
@@ -31,6 +34,23 @@ def check_tensor(name: str, value: object, device: torch.device | None = None) -
     if device is not None and value.device != device:
         raise ValueError(f"{name} is on {value.device}; allowed: {device}, the device of the rest")
     return value
+
+
+def parameter(name: str, value: Numbers, like: object) -> Tensor:
+    """`value`, a floating tensor or numbers.
+
+    Numbers become a tensor in the dtype (at least float32) and on the device of `like`, where that
+    is a tensor, and otherwise in torch's default ones.
+    """
+    if isinstance(value, Real | list | tuple) and not isinstance(value, bool):
+        dtype, device = torch.get_default_dtype(), None
+        if isinstance(like, Tensor):
+            dtype, device = compute_dtype(like), like.device
+        try:
+            value = torch.tensor(value, dtype=dtype, device=device)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name} is no array of numbers: {error}; allowed: one") from None
+    return check_tensor(name, value)
 
 
 def checked_dims(name: str, dims: Iterable[int]) -> tuple[int, ...]:

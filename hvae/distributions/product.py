@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint, dependent
 
-from hvae.distributions.constraints import Concentrations, UnitVectors, check_tensor, checked_dims
+from hvae.distributions.constraints import (
+    Concentrations,
+    Numbers,
+    UnitVectors,
+    checked_dims,
+    parameter,
+)
 from hvae.distributions.uniform import UniformOnSpheres
 from hvae.distributions.von_mises_fisher import VonMisesFisherOnSpheres
 
@@ -51,15 +56,15 @@ class VonMisesFisherProduct(VonMisesFisherOnSpheres):
 
     def __init__(
         self,
-        loc: Tensor,
-        concentration: Tensor,
+        loc: Numbers,
+        concentration: Numbers,
         dims: Sequence[int],
         kappa_grad: str = "implicit",
         validate_args: bool | None = None,
     ) -> None:
         dims = checked_dims("dims", dims)
-        check_tensor("loc", loc)
-        check_tensor("concentration", concentration, loc.device)
+        loc = parameter("loc", loc, like=concentration)
+        concentration = parameter("concentration", concentration, like=loc)
         for name, value, width in (
             ("loc", loc, sum(dims)),
             ("concentration", concentration, len(dims)),

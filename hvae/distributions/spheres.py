@@ -19,14 +19,12 @@ class OnSpheres(Distribution):
     Attributes:
         dims: ambient dimension of each shell.
         device: of parameters and draws.
-        batched: the names of the attributes that are tensors [*batch_shape, n].
-        shared: the names of the attributes that do not depend on the batch.
+        shared: the names of the attributes that do not depend on the batch, as the parameters do.
     """
 
     has_rsample = True
     dims: tuple[int, ...]
     device: torch.device
-    batched: ClassVar[tuple[str, ...]]
     shared: ClassVar[tuple[str, ...]]
 
     def _finish(self, batch_shape: torch.Size, validate_args: bool | None) -> None:
@@ -80,8 +78,10 @@ class OnSpheres(Distribution):
         new = self._get_checked_instance(family, instance)  # type: ignore[no-untyped-call]
         for name in self.shared:
             setattr(new, name, getattr(self, name))
-        for name in self.batched:
-            setattr(new, name, getattr(self, name).expand(*batch_shape, -1))
+        for name in self.arg_constraints:
+            value = getattr(self, name)
+            event_shape = value.shape[len(self.batch_shape) :]
+            setattr(new, name, value.expand(torch.Size(batch_shape) + event_shape))
         Distribution.__init__(new, torch.Size(batch_shape), self.event_shape, validate_args=False)
         new._validate_args = self._validate_args
         return new

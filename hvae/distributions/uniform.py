@@ -18,7 +18,6 @@ class UniformOnSpheres(OnSpheres):
     """The uniform distribution on one sphere or a product of several."""
 
     arg_constraints: dict[str, Constraint] = {}
-    batched = ()
     shared = ("dims", "dtype", "device")
     dtype: torch.dtype
 
@@ -75,6 +74,11 @@ class UniformOnSpheres(OnSpheres):
         """1/m of each coordinate, m its shell's dimension; [*batch_shape, *event_shape]."""
         each = 1 / torch.tensor(self.dims, dtype=self.dtype, device=self.device)
         return spread(each, self.dims).expand(self.batch_shape + self.event_shape)
+
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """`variance` on the diagonal; [*batch_shape, M, M], M = sum(dims)."""
+        return torch.diag_embed(self.variance)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.dims})"

@@ -1,7 +1,7 @@
 """The von Mises-Fisher distribution on a sphere, and what it shares with products of several."""
 
+import warnings
 from collections.abc import Sequence
-from numbers import Real
 from typing import ClassVar
 
 import torch
@@ -13,10 +13,12 @@ from hvae import ops
 from hvae.distributions.constraints import (
     REDUCED,
     Concentrations,
+    Numbers,
     UnitVectors,
     check_tensor,
     checked_dims,
     compute_dtype,
+    parameter,
 )
 from hvae.distributions.density import log_density_to_uniform
 from hvae.distributions.draws import von_mises_fisher_draws
@@ -28,9 +30,9 @@ from hvae.distributions.spheres import OnSpheres
 class VonMisesFisherOnSpheres(OnSpheres):
     """Independent von Mises-Fisher distributions on one sphere or a product of several."""
 
-    batched = ("loc", "_mean_direction", "_concentrations")
     shared: ClassVar[tuple[str, ...]] = ("dims", "device", "kappa_grad")
-    loc: Tensor
+    loc: Tensor  # [*batch_shape, *event_shape]
+    concentration: Tensor  # [*batch_shape], of a product [*batch_shape, shells]
     kappa_grad: str
 
     def _set(
@@ -41,25 +43,29 @@ class VonMisesFisherOnSpheres(OnSpheres):
         kappa_grad: str,
         validate_args: bool | None,
     ) -> None:
-        """loc [..., M] and concentration [..., S], broadcast in their leading axes."""
+        """loc [..., M] and concentration [...] or [..., S], broadcast in their leading axes.
+
+        Everything is computed from the attributes loc and concentration, so that gradients to them
+        can be asked for.
+        """
         if kappa_grad not in ops.KAPPA_GRADIENTS:
             raise ValueError(
                 f"kappa_grad is {kappa_grad!r}; allowed: {', '.join(ops.KAPPA_GRADIENTS)}"
             )
+        check_tensor("concentration", concentration, loc.device)
+        axes = concentration.dim() - self.arg_constraints["concentration"].event_dim
+        batch, each = concentration.shape[:axes], concentration.shape[axes:]
         try:
-            batch_shape = torch.broadcast_shapes(loc.shape[:-1], concentration.shape[:-1])
+            batch_shape = torch.broadcast_shapes(loc.shape[:-1], batch)
         except RuntimeError:
             raise ValueError(
                 f"loc and concentration have batch shapes {tuple(loc.shape[:-1])} and "
-                f"{tuple(concentration.shape[:-1])}; allowed: shapes that broadcast"
+                f"{tuple(batch)}; allowed: shapes that broadcast"
             ) from None
         self.dims, self.device, self.kappa_grad = dims, loc.device, kappa_grad
         self.loc = loc.expand(*batch_shape, -1)
         dtype = compute_dtype(loc, concentration)
-        mean = loc.to(dtype)
-        mean = normalised(mean, dims) if loc.dtype in REDUCED else mean
-        self._mean_direction = mean.expand(*batch_shape, -1)
-        self._concentrations = concentration.to(dtype).expand(*batch_shape, -1)
+        self.concentration = concentration.to(dtype).expand(batch_shape + each)
         self._finish(batch_shape, validate_args)
 
     def __repr__(self) -> str:
@@ -69,9 +75,15 @@ class VonMisesFisherOnSpheres(OnSpheres):
         )
 
     @property
-    def concentration(self) -> Tensor:
+    def _mean_direction(self) -> Tensor:
+        """loc in the dtype of results; where that is wider than its own 16 bits, normalised."""
+        mean = self.loc.to(self.concentration.dtype)
+        return normalised(mean, self.dims) if self.loc.dtype in REDUCED else mean
+
+    @property
+    def _concentrations(self) -> Tensor:
         """k of each shell, [*batch_shape, shells]."""
-        return self._concentrations
+        return self.concentration
 
     def _vmf(self, quantity: str) -> Tensor:
         return ops.vmf(self._concentrations, self.dims, quantity)[0]
@@ -94,7 +106,7 @@ class VonMisesFisherOnSpheres(OnSpheres):
         """
         if self._validate_args:
             self._validate_sample(value)
-        dtype = compute_dtype(value, self._mean_direction)
+        dtype = compute_dtype(value, self.concentration)
         v = shell_sums((value.to(dtype) - self._mean_direction).square(), self.dims) / 2
         return log_density_to_uniform(self._concentrations, v, self.dims) - log_area(self.dims)
 
@@ -112,15 +124,33 @@ class VonMisesFisherOnSpheres(OnSpheres):
         """loc, also where the concentration is 0 and every point is a mode."""
         return self._mean_direction
 
-    @property
-    def variance(self) -> Tensor:
-        """Of each coordinate: A' mu^2 + (A/k) (1 - mu^2); [*batch_shape, *event_shape]."""
+    def _variances(self) -> tuple[Tensor, Tensor]:
+        """Along loc, A', and in each direction across, A/k, of every shell; [*batch_shape, S]."""
         mean, slope = ops.vmf(self._concentrations, self.dims, "A")
         rest = self._vmf("one_minus_A")
         tangents = self._concentrations.new_tensor(self.dims) - 1
-        across = (rest * (1 + mean) - slope) / tangents  # A/k, 1/m at k = 0
-        along = self._mean_direction.square()
-        return spread(slope, self.dims) * along + spread(across, self.dims) * (1 - along)
+        return slope, (rest * (1 + mean) - slope) / tangents  # A/k, 1/m at k = 0
+
+    @property
+    def variance(self) -> Tensor:
+        """Of each coordinate: A' mu^2 + (A/k) (1 - mu^2); [*batch_shape, *event_shape]."""
+        along, across = (spread(x, self.dims) for x in self._variances())
+        square = self._mean_direction.square()
+        return along * square + across * (1 - square)
+
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """Of one shell A' mu mu^T + (A/k) (I - mu mu^T); of several, 0 between two of them.
+
+        [*batch_shape, M, M], M = sum(dims), whose diagonal is `variance`. Other elements have an
+        error of a few ulp of the variances along and across loc.
+        """
+        along, across = self._variances()
+        mean = self._mean_direction
+        excess = spread(along - across, self.dims)[..., None]
+        shell = spread(torch.arange(len(self.dims), device=self.device), self.dims)
+        outer = (shell[:, None] == shell) * (mean[..., None] * mean[..., None, :])
+        return torch.diagonal_scatter(excess * outer, self.variance, dim1=-2, dim2=-1)
 
 
 class VonMisesFisher(VonMisesFisherOnSpheres):
@@ -128,8 +158,9 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
 
     Args:
         loc: [..., m], mean directions: unit vectors to 1e-5, m from 2 to 32768.
-        concentration: [...], k, 0 <= k < infinity, a tensor or a number; it broadcasts with the
-            leading axes of loc.
+        concentration: [...], k, 0 <= k < infinity; it broadcasts with the leading axes of loc.
+            Beside loc [B, m] it is [B]; the shape [B, 1] gives a warning, and the batch [B, B].
+            Both are tensors, numbers or lists of numbers.
         kappa_grad: the gradient of a draw to the concentration: "implicit", unbiased (Figurnov,
             Mohamed, Mnih 2018), or "naive", the biased one that differentiates the accepted
             proposal (Davidson et al. 2018). The gradient to loc is unbiased with either.
@@ -139,7 +170,7 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
     Shapes: batch_shape is the broadcast shape, event_shape is [m].
 
     Raises:
-        TypeError: an argument that is no floating tensor (a concentration may be a number).
+        TypeError: an argument that is neither a floating tensor nor numbers.
         ValueError: m out of range; shapes that do not broadcast; tensors on two devices; another
             kappa_grad; and where values are validated, a loc whose length is not 1 or a negative,
             NaN or infinite concentration. The message has the argument, its value and what is
@@ -167,19 +198,25 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
 
     def __init__(
         self,
-        loc: Tensor,
-        concentration: Tensor | float,
+        loc: Numbers,
+        concentration: Numbers,
         kappa_grad: str = "implicit",
         validate_args: bool | None = None,
     ) -> None:
-        check_tensor("loc", loc)
+        loc = parameter("loc", loc, like=concentration)
         if loc.dim() < 1:
             raise ValueError("loc has shape (); allowed: [..., m]")
         dims = checked_dims("the event shape of loc", loc.shape[-1:])
-        if isinstance(concentration, Real) and not isinstance(concentration, bool):
-            concentration = torch.full((), concentration, dtype=loc.dtype, device=loc.device)
-        concentration = check_tensor("concentration", concentration, loc.device)
-        self._set(loc, concentration[..., None], dims, kappa_grad, validate_args)
+        concentration = parameter("concentration", concentration, like=loc)
+        self._set(loc, concentration, dims, kappa_grad, validate_args)
+        rows = loc.shape[:-1]
+        if rows and concentration.shape == (*rows, 1) and not torch.compiler.is_compiling():
+            warnings.warn(
+                f"concentration has shape {(*rows, 1)} and loc {tuple(loc.shape)}, which broadcast "
+                f"to the batch shape {tuple(self.batch_shape)}; for one concentration a row give "
+                f"it the shape {tuple(rows)}",
+                stacklevel=2,
+            )
 
     def expand(
         self, batch_shape: Sequence[int], _instance: Distribution | None = None
@@ -188,9 +225,8 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
         return self._expanded(VonMisesFisher, batch_shape, _instance)
 
     @property
-    def concentration(self) -> Tensor:
-        """k, [*batch_shape]."""
-        return self._concentrations[..., 0]
+    def _concentrations(self) -> Tensor:
+        return self.concentration[..., None]
 
     @classmethod
     def fit(cls, samples: Tensor, weights: Tensor | None = None) -> "VonMisesFisher":

@@ -78,8 +78,10 @@ class VAE(nn.Module):
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
-        """In the block every layer does what it does after training: no dropout, and the running
-        means of a batch normalization, which stay as they are.
+        """In the block every layer does what it does after training.
+
+        There is no dropout, and a batch normalization has its running means, which stay as they
+        are.
         """
         modes = [(module, module.training) for module in self.modules()]
         self.eval()

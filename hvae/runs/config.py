@@ -26,11 +26,12 @@ _FOLDER = Rule(
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Every setting of a run; the defaults are the paper's protocol on the embedded digits, with
-    what was measured to be better than its parameterization and gradient (results/expressivity).
+    """Every setting of a run.
 
-    Each field is an option of the command line too, declared here once: its default, which values
-    are allowed, its help text, and whether the figures depend on it.
+    The defaults are the paper's protocol on the embedded digits, with what was measured to be
+    better than its parameterization and gradient (results/expressivity). Each field is an option of
+    the command line too, declared here once: its default, which values are allowed, its help text,
+    and whether the figures depend on it.
 
     Attributes:
         dataset: one of `hvae.data.NAMES`.

@@ -33,8 +33,8 @@ def number(document: Mapping[str, Any]) -> int:
     found = document[KEY]
     if type(found) is not int or not 3 <= found <= CURRENT:
         raise Refused(
-            f"config: schema {str(found)[:40]!r} is unknown; allowed: up to {CURRENT}, that of this "
-            "version of hvae"
+            f"config: schema {str(found)[:40]!r} is unknown; allowed: up to {CURRENT}, that of "
+            "this version of hvae"
         )
     return found
 
@@ -43,7 +43,7 @@ def settings(document: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a configuration of any schema, with the keys of `CURRENT` and no number.
 
     Raises:
-        Refused: as `number`.
+        Refused: as `number`, or a key that came with a later schema than the document's.
     """
     found = number(document)
     given = {name: value for name, value in document.items() if name != KEY}
@@ -55,11 +55,19 @@ def settings(document: Mapping[str, Any]) -> dict[str, Any]:
 def _to_2(given: dict[str, Any]) -> dict[str, Any]:
     """Every KL weighed 1, and a step drew once. Any number of threads gives the same bits."""
     threads = {"threads": 1} if given.get("threads", 1) is None else {}
-    return {**given, "kl_weights": "equal", "samples": 1, **threads}
+    return _with({**given, **threads}, kl_weights="equal", samples=1)
 
 
 def _to_3(given: dict[str, Any]) -> dict[str, Any]:
-    return {**given, "likelihood": "bernoulli", "network": "mlp", "checkpoint_every": 10.0}
+    return _with(given, likelihood="bernoulli", network="mlp", checkpoint_every=10.0)
+
+
+def _with(given: dict[str, Any], **new: Any) -> dict[str, Any]:
+    """The settings with those that the next schema brought, which must not be there before it."""
+    early = ", ".join(name for name in new if name in given)
+    if early:
+        raise Refused(f"config: unknown: {early}; allowed: the settings of its schema only")
+    return {**given, **new}
 
 
 _STEPS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (_to_2, _to_3)

@@ -3,10 +3,10 @@
 import os
 
 import pytest
-from hvae.cli import main
 from processes import SHORT, hvae, one_line, tree
 
 from hvae import files
+from hvae.cli import main
 
 REFUSED = {
     "a shell below 2": (["train", "--shells", "10,1"], "'1' is too small; allowed: "),

@@ -13,8 +13,9 @@ import sys
 import numpy as np
 import pytest
 from few import CALTECH_FILE, few_silhouettes
-from hvae.cli import main
 from processes import one_line, outcome
+
+from hvae.cli import main
 
 WIDE = ["--epochs", "5", "--warmup", "1", "--shells", "3,e2", "--threads", "1"]  # 1.6 MB each
 WIDE += ["--checkpoint-every", "0", "--quiet"]

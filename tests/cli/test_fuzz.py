@@ -11,12 +11,12 @@ import subprocess
 
 import pytest
 from few import CALTECH_FILE, config, digits, few_silhouettes
-from hvae.cli import main
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from processes import WHOLE, Command
 
 from hvae import data, files
+from hvae.cli import main
 from hvae.runs.checkpoints import Checkpoints
 from hvae.runs.folder import CONFIG, RESULT
 from hvae.training.begin import train

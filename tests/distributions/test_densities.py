@@ -14,6 +14,8 @@ from hvae import ops, random
 from hvae.distributions import HypersphericalUniform, VonMisesFisher, VonMisesFisherProduct
 from hvae.distributions.density import log_density_to_uniform
 
+EPS = torch.finfo(DOUBLE).eps
+
 
 @pytest.mark.parametrize("m", [3, 11, 50])
 @pytest.mark.parametrize("kappa", [0.01, 1.0, 30.0, 700.0])
@@ -96,6 +98,42 @@ def test_moments(dtype):
     assert (uniform.mean == 0).all() and uniform.mode.isnan().all()
 
 
+def test_covariance_matrix():
+    """Its diagonal is the variance, its eigenvalues A' along loc and A/k across, of each shell."""
+    dims, kappa = (2, 5), torch.tensor([[0.0, 3.0], [40.0, 1e-3], [1e6, 0.5]], dtype=DOUBLE)
+    loc = torch.cat([directions(3, m) for m in dims], -1)
+    product = VonMisesFisherProduct(loc, kappa, dims)
+    covariance = product.covariance_matrix
+    assert covariance.shape == (3, 7, 7) and torch.equal(covariance, covariance.mT)
+    assert torch.equal(covariance.diagonal(dim1=-2, dim2=-1), product.variance)
+    assert (covariance[:, :2, 2:] == 0).all()
+    for shell, (mu, m) in enumerate(zip(loc.split(dims, -1), dims, strict=True)):
+        vmf = VonMisesFisher(mu, kappa[:, shell])
+        block = covariance[:, -m:, -m:] if shell else covariance[:, :m, :m]
+        torch.testing.assert_close(vmf.covariance_matrix, block, rtol=0, atol=0)
+        mean, slope = (t[:, 0] for t in ops.vmf(kappa[:, shell : shell + 1], [m], "A"))
+        across = torch.where(kappa[:, shell] > 0, mean / kappa[:, shell], 1 / m)
+        expected = across[:, None].repeat(1, m)
+        expected[:, 0] = slope  # A' <= A/k, so that it is the first of them in order
+        # Elements are off by a few eps of the larger eigenvalue, and eigenvalues by m times that.
+        found = torch.linalg.eigvalsh(block)
+        assert ((found - expected).abs() <= 8 * m * EPS * across[:, None]).all()
+        along = (block @ mu[..., None])[..., 0]
+        assert ((along - slope[:, None] * mu).abs() <= 8 * m * EPS * across[:, None]).all()
+    uniform = HypersphericalUniform(5, dtype=DOUBLE).expand((2,))
+    assert torch.equal(uniform.covariance_matrix, torch.eye(5, dtype=DOUBLE).expand(2, 5, 5) / 5)
+
+
+def test_covariance_matrix_is_that_of_draws():
+    """40,000 draws on two shells, 6 standard errors of each of 15 products: 3e-8 in all."""
+    loc = torch.cat([directions(m) for m in (2, 3)], -1)
+    vmf = VonMisesFisherProduct(loc, torch.tensor([2.0, 5.0], dtype=DOUBLE), (2, 3))
+    apart = vmf.sample((40_000,)) - vmf.mean
+    products = apart[:, :, None] * apart[:, None, :]
+    error = (products.mean(0) - vmf.covariance_matrix).abs()
+    assert (error <= 6 * products.std(0) / 200).all()
+
+
 def test_every_loc_and_no_concentration_are_ordinary(dtype):
     """loc = +-e_1 and kappa = 0: finite values and gradients, and log_prob is -log |S|."""
     m = 6
@@ -126,7 +164,8 @@ def test_density_gradchecks(m):
     def density(raw, kappa, point):
         unit = torch.nn.functional.normalize
         vmf = VonMisesFisher(unit(raw, dim=-1), kappa)
-        return vmf.log_prob(unit(point, dim=-1)), vmf.entropy(), vmf.mean, vmf.variance
+        moments = vmf.mean, vmf.variance, vmf.covariance_matrix
+        return vmf.log_prob(unit(point, dim=-1)), vmf.entropy(), *moments
 
     assert torch.autograd.gradcheck(density, (raw, kappa, point))
     assert torch.autograd.gradgradcheck(lambda *x: density(*x)[:3], (raw, kappa, point))

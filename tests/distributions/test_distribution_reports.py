@@ -9,9 +9,9 @@ import textwrap
 
 import exact
 import torch
-from hvae.benchmarks import accuracy, failures
 
 from hvae import distributions
+from hvae.benchmarks import accuracy, failures
 
 
 def test_examples():

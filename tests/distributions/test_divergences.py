@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from directions import DOUBLE, circle, directions
-from hvae.benchmarks import accuracy
 from torch.distributions import kl_divergence
 
+from hvae.benchmarks import accuracy
 from hvae.distributions import (
     HypersphericalUniform,
     HypersphericalUniformProduct,

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -88,6 +89,61 @@ def test_instances_check_their_constraints():
     assert together.event_dim == 2 and together.check(directions(5, 4, 3)).shape == (5,)
 
 
+@pytest.mark.parametrize(
+    "loc, kappa, batch",
+    [((5, 4), (5, 1), (5, 5)), ((1, 4), (1, 1), (1, 1)), ((3, 3, 4), (3, 3, 1), (3, 3, 3))],
+)
+def test_a_column_of_concentrations_is_warned_of(loc, kappa, batch):
+    """It broadcasts against the rows, as every batch shape does; the warning has both shapes."""
+    with pytest.warns(UserWarning) as caught:
+        vmf = VonMisesFisher(directions(*loc), torch.ones(kappa, dtype=DOUBLE))
+    assert vmf.batch_shape == batch
+    (warning,) = caught
+    assert str(kappa) in str(warning.message) and str(loc) in str(warning.message)
+    assert str(batch) in str(warning.message) and warning.filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        VonMisesFisher(directions(*loc), torch.ones(kappa[:-1], dtype=DOUBLE))
+        VonMisesFisher(directions(*loc)[0], torch.ones(kappa, dtype=DOUBLE))
+
+
+def test_numbers_and_lists_are_parameters(dtype, device):
+    """In the dtype and on the device of the other parameter, or torch's default ones."""
+    loc, kappa = [[0.6, 0.8], [0.0, -1.0]], [3, 4.5]
+    tensors = [torch.tensor(x, dtype=dtype) for x in (loc, kappa)]
+    expected = VonMisesFisher(*tensors)
+    for vmf in (VonMisesFisher(loc, tensors[1]), VonMisesFisher(tensors[0], tuple(kappa))):
+        assert torch.equal(vmf.loc, expected.loc)
+        assert torch.equal(vmf.concentration, expected.concentration)
+        assert vmf.loc.dtype == vmf.concentration.dtype == dtype
+        assert vmf.loc.device.type == vmf.concentration.device.type == device
+    assert VonMisesFisher([0.6, 0.8], 3).concentration.dtype == torch.get_default_dtype()
+    product = VonMisesFisherProduct([1, 0, 0, 1], [1, 2], (2, 2))
+    assert product.loc.tolist() == [1, 0, 0, 1] and product.concentration.tolist() == [1, 2]
+    half = VonMisesFisher(torch.tensor([0.0, 1.0], dtype=torch.float16), 1e5 + 1)
+    assert half.concentration.item() == 1e5 + 1  # no number of float16
+
+
+@pytest.mark.parametrize("reduced", [torch.float32, torch.float16])
+@pytest.mark.parametrize("shape", [None, (2, 3)])
+def test_parameters_are_in_the_graph(reduced, shape):
+    """As of torch's distributions: of loc and concentration themselves, and of expanded ones."""
+    loc, kappa = directions(3, 5), torch.rand(3, 2, dtype=DOUBLE) * 9 + 1
+    pair = torch.cat((directions(3, 2), directions(3, 3)), -1)
+    for plain in (
+        VonMisesFisher(loc.to(reduced).requires_grad_(), kappa[:, 0].float().requires_grad_()),
+        VonMisesFisherProduct(pair.to(reduced).requires_grad_(), kappa.requires_grad_(), (2, 3)),
+    ):
+        vmf = plain if shape is None else plain.expand(shape)
+        parameters = [vmf.loc, vmf.concentration]
+        z = vmf.rsample((4,))
+        for value in (z, vmf.log_prob(z.detach()), vmf.mean, vmf.variance, kl_divergence(vmf, vmf)):
+            for gradient in torch.autograd.grad(value.square().sum(), parameters):
+                assert gradient.isfinite().all()
+        (slope,) = torch.autograd.grad(vmf.entropy().sum(), [vmf.concentration])
+        assert (slope < 0).all()
+
+
 class Named(VonMisesFisher):
     """A subclass whose __init__ sets an attribute that expand does not know."""
 
@@ -163,6 +219,7 @@ def everything(raw, kappa, value):
     mixed = mixture.log_prob(unit(value, dim=-1)) + Independent(vmf, 1).log_prob(z).sum()
     divergences = kl_divergence(vmf, uniform) + kl_divergence(vmf, packed.expand((len(kappa),)))
     moments = vmf.entropy() + vmf.mean.sum(-1) + vmf.variance.sum(-1)
+    moments = moments + packed.covariance_matrix.sum((-2, -1))
     return draws.sum() + densities.sum() + mixed.sum() + divergences.sum() + moments.sum()
 
 

@@ -4,19 +4,22 @@ import math
 import subprocess
 import sys
 
-import exact
 import few
 import numpy as np
 import pytest
 import torch
 from few import digits
+from parts import EstimatedGaussian
 from scipy import special
 
+import hvae.latent.product
 from hvae import random
 from hvae.errors import Diverged, EnvironmentProblem, Refused
 from hvae.evaluation import importance
-from hvae.evaluation.importance import evaluate
-from hvae.latent import ProductPosterior
+from hvae.evaluation.importance import evaluate, point_bytes
+from hvae.latent import KINDS, Component, Product, ProductPosterior
+from hvae.model import MLP, VAE, Bernoulli
+from hvae.observer import Observer
 
 
 def vae(shells="3,e2"):
@@ -175,14 +178,78 @@ def test_a_model_that_overflows_is_named_and_not_reported():
         evaluate(model, digits().test, 3, seed=0)
 
 
-@pytest.mark.parametrize("device", exact.DEVICES)
-def test_devices_agree(device):
-    """The same draws; float64 sums in another order."""
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("where", ["cpu", "cuda"])
+def test_a_gpu_agrees_with_the_cpu(where):
+    """The same draws, wherever the images are; float64 sums in another order."""
     model, images = vae(), digits().test
     expected = evaluate(model, images, 23, seed=3)
-    result = evaluate(model.to(device), images.to(device), 23, seed=3)
+    result = evaluate(model.cuda(), images.to(where), 23, seed=3)
     assert result.ll == pytest.approx(expected.ll, rel=1e-11)
     assert result.elbo == pytest.approx(expected.elbo, rel=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "chunks"),
+    [(1 << 30, [23] * 7), (20_000, [*[3] * 7, 2] * 7), (1, [1] * 23 * 35)],
+)
+def test_an_estimated_kl_is_the_mean_over_all_samples(monkeypatch, bytes_, chunks):
+    """Not that of the last chunk, which has fewer of them: that of one draw of all samples."""
+    monkeypatch.setattr(hvae.latent.product, "KINDS", {**KINDS, "x": EstimatedGaussian})
+    latent = Product([Component("x", 3), Component("", 3), Component("e", 2)])
+    likelihood = Bernoulli(digits().description)
+    network = MLP.build(likelihood.data, latent.size, likelihood.outputs, (16, 12))
+    model = VAE(latent, network, likelihood)
+    model.initialize(0)
+    model, images, seen = model.double(), digits().test, []
+    with torch.no_grad():
+        posterior = model.posterior(images)
+        whole = posterior.draw(random.stream(3, "evaluation"), 23).kl
+    terms = model.terms
+    monkeypatch.setattr(
+        model, "terms", lambda x, rng, k, **rest: (seen.append(k), terms(x, rng, k, **rest))[1]
+    )
+    monkeypatch.setattr(importance, "_ROWS", 5)
+    monkeypatch.setitem(importance._CHUNK_BYTES, "cpu", bytes_)
+    result = evaluate(model, images, 23, seed=3)
+    assert seen == chunks
+    assert result.kl_per_shell == pytest.approx(whole.mean(0).tolist(), rel=1e-12)
+    assert result.elbo == pytest.approx(-(result.re + result.kl), rel=1e-15)
+
+
+def test_the_model_is_evaluated_as_after_training():
+    """In either mode; and it stays in the mode that it was in, with the same running means."""
+    model = few.batch_normalized().double()
+    images = digits().test
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    training = evaluate(model, images, 5, seed=0)
+    assert model.training and all(module.training for module in model.modules())
+    after = model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert evaluate(model.eval(), images, 5, seed=0) == training
+    assert not model.training
+
+
+def test_what_a_point_takes_counts_what_every_layer_gives():
+    """Layers that work in place and views give nothing of their own; see `parts.convolutions`."""
+    latent = 2 * 5 + 8 * 2
+    assert point_bytes(few.vae()) == 4 * (12 + 16 + 64 + latent)
+    given = 20 + 3 * 16 + 3 * 16 + 3 * 16 + 64
+    assert point_bytes(few.batch_normalized().eval()) == 4 * (given + latent)
+    assert point_bytes(few.batch_normalized().double().eval()) == 8 * (given + latent)
+
+
+def test_the_observer_hears_of_every_block(monkeypatch):
+    class Ear(Observer):
+        heard = ()
+
+        def images(self, done, total):
+            self.heard += ((done, total),)
+
+    monkeypatch.setattr(importance, "_ROWS", 15)
+    ear = Ear()
+    evaluate(vae(), digits().test, 2, seed=0, observer=ear)
+    assert ear.heard == ((15, 35), (30, 35), (35, 35))
 
 
 class TestMemory:

@@ -23,6 +23,12 @@ class TestEvaluateRun:
         model = load_run(run).model
         assert document["ll"] == evaluate(model, digits().test, 5, seed=4).ll
 
+    def test_500_samples_of_the_test_split_with_the_seed_of_the_run_are_the_default(self, run):
+        document = evaluate_run(run)
+        assert (document["split"], document["iw_samples"], document["seed"]) == ("test", 500, 4)
+        assert document == files.read_json(run / "eval-test-500-4.json")
+        assert document["ll"] == evaluate(load_run(run).model, digits().test, 500, seed=4).ll
+
     @pytest.mark.parametrize(("split", "images"), [("validation", 40), ("train", 130)])
     def test_splits_and_seeds(self, run, split, images):
         document = evaluate_run(run, samples=2, split=split, seed=9)

@@ -20,11 +20,7 @@ KAPPAS = [0.0, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4]
 ACCURACY = {torch.float32: 5e-7, torch.float64: 1.5e-15}  # of 1 - A, relative: hvae.ops.vmf
 
 
-@pytest.fixture(params=exact.DEVICES, autouse=True)
-def device(request):
-    """New tensors are made there."""
-    with torch.device(request.param):
-        yield request.param
+pytestmark = pytest.mark.usefixtures("device")
 
 
 def drawn(m, kappas, rows, dtype=torch.float64):

@@ -11,6 +11,7 @@ from hvae import TrainConfig, ops
 from hvae.errors import Refused
 from hvae.latent import KAPPA_GRADIENTS, PARAMETERIZATIONS, LatentOptions, Product, parse
 from hvae.latent.reinforce import proposal_score
+from hvae.latent.sphere import Spheres
 
 
 @pytest.mark.parametrize("m", [2, 3])
@@ -159,19 +160,21 @@ def test_a_draw_whose_numbers_depend_on_no_weight_has_no_score(text):
 
 
 @pytest.mark.parametrize("m", [2, 3, 11])
+@pytest.mark.parametrize("first", [0, 4])
 @pytest.mark.parametrize("kappa_grad", KAPPA_GRADIENTS)
-def test_the_gradient_by_the_mean_direction_is_that_of_the_point_drawn(m, kappa_grad):
+def test_the_gradient_by_the_mean_direction_is_that_of_the_point_drawn(m, first, kappa_grad):
     """The smallest rotation moves z with the mean direction mu: of g.z, with w = mu.z, that is
     w g - (mu.g) z, less its part along mu, over the length of the raw direction. With several
     samples every one has its own point.
     """
-    product = space(f"{m}", "exponential", kappa_grad)
-    raw = raw_of(product, scale=1.0).requires_grad_()
-    draw = drawn(product, raw)
+    family = Spheres([m], first, LatentOptions(kappa_grad=kappa_grad)).double()
+    raw = raw_of(space(f"{m}"), scale=1.0).requires_grad_()
+    posterior = family.posterior(raw.split([m, 1], 1))
+    draw = posterior.draw(stream(), SAMPLES)
     generator = torch.Generator().manual_seed(2)
     g = torch.randn(draw.z.shape, generator=generator, dtype=torch.float64)
     (seen,) = torch.autograd.grad(draw.z, raw, g)
-    z, mu = draw.z.detach(), product.posterior(raw).mode().detach()
+    z, mu = draw.z.detach(), posterior.mode().detach()
     length = raw[:, :m].detach().norm(dim=1, keepdim=True)
     w, along = ((x * mu).sum(-1, keepdim=True) for x in (z, g))
     turned = w * g - along * z
@@ -180,3 +183,20 @@ def test_the_gradient_by_the_mean_direction_is_that_of_the_point_drawn(m, kappa_
     # A sum of `SAMPLES` terms below 2 |g| / length, each of fewer than 100 roundings.
     bound = (SAMPLES + 100) * EPS * 2 * g.norm(dim=-1).sum(0)[:, None] / length
     assert ((seen[:, :m] - expected).abs() <= bound).all()
+
+
+@pytest.mark.parametrize("first", [0, 4])
+def test_shells_draw_from_their_place_in_the_stream(first):
+    """A family of spheres may stand behind other components; its prior draws there too."""
+    dims = [3, 2]
+    family = Spheres(dims, first, LatentOptions())
+    direction, a = raw_of(Product(parse("3,2"))).float().split([5, 2], 1)
+    posterior = family.posterior([direction, a])
+    z, v, _, _ = ops.sample(direction, posterior.kappa, dims, stream(), SAMPLES, shell=first)
+    draw = posterior.draw(stream(), SAMPLES)
+    assert torch.equal(draw.z, z) and v.shape == (SAMPLES, ROWS, 2)
+    flat = [torch.zeros(ROWS, width) for width in (5, 2)]
+    uniform = ops.sample(*flat, dims, stream(), SAMPLES, shell=first)[0]
+    assert torch.equal(family.prior.sample(stream(), SAMPLES, ROWS), uniform)
+    elsewhere = Spheres(dims, first + 1, LatentOptions()).posterior([direction, a])
+    assert not torch.isclose(elsewhere.draw(stream(), SAMPLES).z, z).all(-1).any()

@@ -71,12 +71,17 @@ class Copy:
     Args:
         root: the project.
         place: a new folder, with a short path: sockets lie in it.
+
+    Attributes:
+        paths: of the files; `OWN` is not among them.
+        stopped: whether `stop` was called; what `pytest` gives after that means nothing.
     """
 
     def __init__(self, root: Path, place: Path) -> None:
         self.place = place
         self.tree = place / "tree"
-        for path in files(root):
+        self.paths = [path for path in files(root) if not path.startswith(f"{OWN}/")]
+        for path in self.paths:
             (self.tree / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / path, self.tree / path)
         self.libraries = {
@@ -87,11 +92,13 @@ class Copy:
         for name in ("tmp", "cache", "inductor"):
             (place / name).mkdir()
         self.environment = self._environment(beside(root))
+        self.stopped = False
+        self._process: subprocess.Popen[bytes] | None = None
 
     def tests(self) -> list[str]:
         """The paths of all files of tests."""
-        found = (path.relative_to(self.tree) for path in (self.tree / "tests").rglob("test_*.py"))
-        return sorted(str(path) for path in found if not str(path).startswith(f"{OWN}/"))
+        names = {path: Path(path) for path in self.paths if path.startswith("tests/")}
+        return [path for path, own in names.items() if own.match("test_*.py")]
 
     def write(self, path: str, content: str) -> None:
         """Replace a source; its bytecode goes, which is known by time and size alone."""
@@ -171,6 +178,12 @@ class Copy:
         events = [json.loads(line) for line in report.read_text().splitlines()]
         return self._outcome(status, events, time.monotonic() - began)
 
+    def stop(self) -> None:
+        """End what runs in the copy."""
+        self.stopped = True
+        if self._process is not None and self._process.poll() is None:
+            _end(self._process)
+
     def _environment(self, packages: Mapping[str, str]) -> dict[str, str]:
         own = {
             name: value
@@ -195,7 +208,7 @@ class Copy:
 
     def _run(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
         with open(self.place / "output.txt", "w") as output:
-            process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 command,
                 cwd=self.tree,
                 env=environment,
@@ -205,11 +218,9 @@ class Copy:
                 start_new_session=True,
             )
             try:
-                return process.wait()
+                return self._process.wait()
             finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                _end(self._process)
 
     def _outcome(self, status: int, events: list[dict[str, Any]], seconds: float) -> Outcome:
         output = (self.place / "output.txt").read_text(errors="replace")
@@ -229,3 +240,10 @@ class Copy:
             said = [line for line in output.splitlines() if line.startswith("E ")]
             kind, test, why = "import", None, said[-1][:300] if said else last
         return Outcome(kind, test, why, ended, fixtures, seconds)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process that leads a session, and whatever it started there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -4,14 +4,16 @@ import ast
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from copies import OWN, Copy, files
+from copies import Copy
 
 QUICK = 1.0  # seconds
-FILES_AT_ONCE = 4
+FILES_AT_ONCE = 8
+FILES_NEAR = 4
 
 Line = tuple[str, int]
 
@@ -22,94 +24,126 @@ class Coverage:
 
     Attributes:
         seconds: of each test by id, with the fixtures that it shares with others.
-        lines: the ids of the tests that ran a line, as places in `names`, by path and line.
+        lines: the tests that ran a line, by path and line.
         failing: tests that fail without a mutant; they are never run.
         untraced: tests that fail only while lines are noted; which lines they run is not known.
-        fingerprint: of the files from which this was made.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
-    lines: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    lines: dict[Line, set[str]] = field(default_factory=dict)
     failing: list[str] = field(default_factory=list)
     untraced: list[str] = field(default_factory=list)
-    fingerprint: str = ""
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.seconds)
 
     def tests(self, lines: Iterable[Line]) -> set[str]:
         """The tests that run one of these lines."""
-        names = self.names
-        found = {i for path, line in lines for i in self.lines.get(path, {}).get(str(line), ())}
-        return {names[i] for i in found}
+        return set().union(*(self.lines.get(line, set()) for line in lines))
+
+    def add(self, part: "Coverage") -> None:
+        """Join the coverage of other tests."""
+        self.seconds |= part.seconds
+        self.failing += part.failing
+        self.untraced += part.untraced
+        for line, tests in part.lines.items():
+            self.lines.setdefault(line, set()).update(tests)
+
+    def of_file(self, file: str) -> "Coverage":
+        """The part that belongs to a file of tests."""
+        own = {name for name in self.seconds if _file(name) == file}
+        return Coverage(
+            {name: took for name, took in self.seconds.items() if name in own},
+            {line: tests & own for line, tests in self.lines.items() if tests & own},
+            [name for name in self.failing if name in own],
+            [name for name in self.untraced if name in own],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object that `from_json` reads; lines have places in `seconds` for ids."""
+        place = {name: i for i, name in enumerate(self.seconds)}
+        lines: dict[str, dict[str, list[int]]] = {}
+        for (path, line), tests in sorted(self.lines.items()):
+            lines.setdefault(path, {})[str(line)] = sorted(place[name] for name in tests)
+        return {**asdict(self), "lines": lines}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Coverage":
+        names = list(document["seconds"])
+        lines = {
+            (path, int(line)): {names[i] for i in tests}
+            for path, by_line in document["lines"].items()
+            for line, tests in by_line.items()
+        }
+        return cls(**{**document, "lines": lines})
 
 
-def fingerprint(root: Path) -> str:
-    """Of all that the suite's outcome depends on: code and tests."""
-    digest = hashlib.sha256()
-    for path in files(root):
-        if path.endswith((".py", ".h", ".cpp", ".toml")) and not path.startswith(f"{OWN}/"):
-            digest.update(f"{path}\n".encode() + (root / path).read_bytes())
-    return digest.hexdigest()
-
-
-def recorded(copy: Copy, folders: Sequence[str], root: Path, store: Path) -> Coverage:
-    """The coverage of a project, from `store` if it is of these files, else by a run of the suite.
+def recorded(copy: Copy, folders: Sequence[str], store: Path, tests: Sequence[str]) -> Coverage:
+    """The coverage of files of tests: from `store`, or by a run of those that are not there.
 
     Args:
         copy: an unmutated copy.
         folders: of the sources whose lines are noted.
-        root: the project.
-        store: a JSON file.
+        store: a JSON file; it forgets a file of tests that has changed, and everything when
+            anything but files of tests has. It is written after every few files.
+        tests: the files.
     """
-    now = fingerprint(root)
-    if store.exists():
-        kept = Coverage(**json.loads(store.read_text()))
-        if kept.fingerprint == now:
-            return kept
-    coverage = _record(copy, folders)
-    coverage.fingerprint = now
-    store.write_text(json.dumps(asdict(coverage)))
+    sources = _fingerprint(copy, [path for path in copy.paths if path not in copy.tests()])
+    hashes = {file: _fingerprint(copy, [file]) for file in tests}
+    kept = json.loads(store.read_text()) if store.exists() else {}
+    known = kept.get("files", {}) if kept.get("sources") == sources else {}
+    missing = [file for file in tests if known.get(file, {}).get("hash") != hashes[file]]
+    while missing:
+        group, missing = missing[:FILES_AT_ONCE], missing[FILES_AT_ONCE:]
+        part = _record(copy, group, folders)
+        for file in group:
+            known[file] = {"hash": hashes[file], **part.of_file(file).to_json()}
+        store.write_text(json.dumps({"sources": sources, "files": known}))
+    coverage = Coverage()
+    for file in tests:
+        coverage.add(Coverage.from_json({k: v for k, v in known[file].items() if k != "hash"}))
     return coverage
 
 
-def _record(copy: Copy, folders: Sequence[str]) -> Coverage:
+def _fingerprint(copy: Copy, paths: Sequence[str]) -> str:
+    """Of the code among these files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        if path.endswith((".py", ".h", ".inc", ".cpp", ".toml")):
+            digest.update(f"{path}\n".encode() + (copy.tree / path).read_bytes())
+    return digest.hexdigest()
+
+
+def _record(copy: Copy, tests: Sequence[str], folders: Sequence[str]) -> Coverage:
     with tempfile.TemporaryDirectory() as place:
         sources = [str(copy.tree / folder) for folder in folders]
-        outcome = copy.pytest(copy.tests(), stop=False, lines=Path(place), sources=sources)
+        outcome = copy.pytest(tests, stop=False, lines=Path(place), sources=sources)
         notes = [json.loads(path.read_text()) for path in Path(place).glob("*.json")]
-    if not outcome.ended or outcome.kind in ("import", "crash", "timeout"):
-        raise RuntimeError(f"the suite does not run: {outcome.kind}, {outcome.test} {outcome.why}")
+    if outcome.kind in ("import", "crash", "timeout"):
+        raise RuntimeError(f"{tests}: {outcome.kind}, {outcome.test} {outcome.why}")
     shared = {event["fixture"]: event["seconds"] for event in outcome.fixtures}
-    wide = {event["end"]: event["wide"] for event in outcome.ended}
-    coverage = Coverage()
+    coverage, users = Coverage(), {}
     for event in outcome.ended:
         fixtures = sum(shared.get(name, 0.0) for name in event["wide"])
         coverage.seconds[event["end"]] = event["seconds"] + fixtures
+        for context in (event["end"], *event["wide"]):
+            users.setdefault(context, set()).add(event["end"])
     bad = [event["end"] for event in outcome.ended if event["outcome"] in ("failed", "error")]
     if bad:
-        paths = sorted({name.partition("::")[0] for name in bad})
-        again = copy.pytest(paths, order=bad, seconds=coverage.seconds, stop=False)
+        again = copy.pytest(tests, order=bad, seconds=coverage.seconds, stop=False)
         passed = {event["end"] for event in again.ended if event["outcome"] == "passed"}
         coverage.untraced = [name for name in bad if name in passed]
         coverage.failing = [name for name in bad if name not in passed]
-    users: dict[str, list[int]] = {}
-    for i, name in enumerate(coverage.seconds):
-        for context in (name, *wide[name]):
-            users.setdefault(context, []).append(i)
-    found: dict[str, dict[str, set[int]]] = {}
+    for context, path, number in _flat(notes):
+        line = str(Path(path).relative_to(copy.tree.resolve())), number
+        coverage.lines.setdefault(line, set()).update(users.get(context, ()))
+    return coverage
+
+
+def _flat(notes: Iterable[Mapping[str, Mapping[str, list[int]]]]) -> Iterator[tuple[str, str, int]]:
+    """(context, path, line) of the notes of processes."""
     for note in notes:
         for context, lines in note.items():
             for path, numbers in lines.items():
-                by_line = found.setdefault(str(Path(path).relative_to(copy.tree.resolve())), {})
                 for number in numbers:
-                    by_line.setdefault(str(number), set()).update(users.get(context, ()))
-    coverage.lines = {
-        path: {line: sorted(tests) for line, tests in by_line.items()}
-        for path, by_line in found.items()
-    }
-    return coverage
+                    yield context, path, number
 
 
 def stages(
@@ -126,7 +160,7 @@ def stages(
     usable = set(coverage.seconds) - set(coverage.failing)
     covering = coverage.tests(noticing(sources, path, line)) & usable
     ordered = _ordered(coverage, covering, path)
-    near = list(dict.fromkeys(_file(name) for name in ordered))[:FILES_AT_ONCE]
+    near = list(dict.fromkeys(_file(name) for name in ordered))[:FILES_NEAR]
     first = [name for name in ordered if _file(name) in near and coverage.seconds[name] <= QUICK]
     second = [name for name in ordered if name not in set(first)]
     whole = [(path, number) for number in range(1, sources[path].count("\n") + 2)]

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import sys
 import tempfile
 import threading
@@ -77,7 +78,7 @@ class Trial:
         tried, caught = 0, None
         with self._ready(path, mutant):
             for order, budget in [*((stage, None) for stage in stages), (rest, self.rest)]:
-                while caught is None:
+                while order and caught is None:
                     outcome = self._mutated(order, skip, budget)
                     tried += len(outcome.ended)
                     if outcome.kind == "passed":
@@ -287,7 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
     results.write()
     print(results.table())
     print(json.dumps(results.document["summary"]))
-    return 0 if results.document["summary"]["survived"] == 0 else 1
+    return 0 if results.document["summary"]["caught"] == len(chosen) else 1
 
 
 def _try_all(
@@ -312,7 +313,8 @@ def _try_all(
     store = (
         options.coverage or Path(tempfile.gettempdir()) / f"mutation-coverage-{os.getuid()}.json"
     )
-    coverage = covering.recorded(copies[0], FOLDERS, root, store)
+    tests = [file for file in copies[0].tests() if file.startswith(tuple(options.tests))]
+    coverage = covering.recorded(copies[0], FOLDERS, store, tests)
     _say(f"{len(coverage.seconds)} tests; they fail without a mutant: {coverage.failing or '-'}")
     steady: dict[str, bool] = {}
 
@@ -325,15 +327,23 @@ def _try_all(
                 return
             entry = by_id[mutant["id"]]
             result = trial(entry.path, entry.mutant, entry.tests)
+            if copy.stopped:
+                return
             results.add(mutant, result)
             _say(f"{result['outcome']:8} {result['seconds']:6.1f} s  {mutant['id']}")
 
     threads = [threading.Thread(target=work, args=(copy,)) for copy in copies[1:]]
     for thread in threads:
         thread.start()
-    work(copies[0])
-    for thread in threads:
-        thread.join()
+    try:
+        work(copies[0])
+        for thread in threads:
+            thread.join()
+    finally:
+        for copy in copies:
+            copy.stop()
+        for thread in threads:
+            thread.join()
 
 
 def _say(text: str) -> None:
@@ -361,6 +371,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         default=REST_SECONDS,
         help="seconds for the tests that do not run the line",
     )
+    parser.add_argument("--tests", nargs="+", default=["tests/"], help="only these files of tests")
     parser.add_argument("--no-recheck", action="store_true", help="believe the first failure")
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[2], help="the project")
     parser.add_argument("--list", action="store_true", help="only say which mutants there are")
@@ -368,4 +379,5 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing that runs is left behind
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""hvae.training: the protocol, the step, what is kept, and what happens when a run diverges."""
+"""hvae.training: runs from beginning to end, what is kept, and what happens when one diverges."""
 
 import json
 import math
@@ -6,18 +6,20 @@ import math
 import exact
 import pytest
 import torch
-from few import config, digits
-from torch.utils._python_dispatch import TorchDispatchMode
+from few import config, digits, trainer
 
-from hvae import data, evaluation, files, random, runs, training
-from hvae.checkpoints import Checkpoints, State
-from hvae.config import KAPPA_GRADIENTS
+from hvae import data, files, load_run, train
 from hvae.errors import Diverged, EnvironmentProblem, Interrupted, Refused
-from hvae.model import VAE
+from hvae.evaluation.elbo import elbo
+from hvae.latent import KAPPA_GRADIENTS
 from hvae.observer import Observer
-from hvae.shells import parse
-from hvae.trainer import NotFinite, Trace, Trainer, first_bad_shell, order
-from hvae.training import Selection, kl_weight, train
+from hvae.runs import read_config
+from hvae.runs.assembly import assemble
+from hvae.runs.checkpoints import Checkpoints, State
+from hvae.runs.folder import BEST, CONFIG, METRICS, RESULT
+from hvae.training import loop
+from hvae.training.protocol import TrainingState
+from hvae.training.step import Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -25,213 +27,8 @@ def few_digits(monkeypatch):
     monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
 
 
-def trainer(shells="3,e2", lr=1e-3, batch_size=50, seed=0, kappa_grad="implicit", **options):
-    model = VAE(64, parse(shells), (16, 12), kappa_grad=kappa_grad)
-    model.initialize(seed)
-    return Trainer(model, lr, batch_size, seed, **options)
-
-
-def step(one, images=None, skipped=None):
-    images = digits().train[:50] if images is None else images
-    skipped = torch.zeros(()) if skipped is None else skipped
-    weight = torch.ones(len(one.model.latent.shells))
-    return one.step(images, random.stream(0, "train", step=one.steps), weight, skipped)
-
-
-def values(tensors):
-    return [tensor.detach().clone() for tensor in tensors]
-
-
-class TestProtocol:
-    def test_kl_weight(self):
-        assert [kl_weight(epoch, 4) for epoch in range(1, 7)] == [0.25, 0.5, 0.75, 1, 1, 1]
-        assert kl_weight(1, 0) == 1
-
-    def test_the_best_epoch_of_a_scripted_run(self):
-        """Nothing before the warm-up; then each improvement of 0.01 nats, from the last best."""
-        selection = Selection(first=3, lookahead=2)
-        script = [
-            (1, -50.0, False),
-            (2, -40.0, False),
-            (3, -60.0, True),
-            (4, -59.9921875, False),  # 1/128 < 0.01
-            (5, -59.984375, True),  # 1/64 from epoch 3
-            (6, -61.0, False),
-            (7, math.nan, False),
-        ]
-        for epoch, elbo, best in script:
-            assert selection.record(epoch, elbo) is best
-        assert (selection.best_epoch, selection.best_elbo) == (5, -59.984375)
-
-    def test_an_improvement_of_exactly_the_bar_counts(self):
-        selection = Selection(first=1, lookahead=1, best_epoch=1, best_elbo=0.0)
-        assert selection.record(2, training.IMPROVEMENT)
-
-    def test_it_stops_lookahead_epochs_after_the_last_improvement(self):
-        selection = Selection(first=1, lookahead=3)
-        assert not selection.exhausted(100)
-        selection.record(4, -10.0)
-        assert [selection.exhausted(epoch) for epoch in (4, 5, 6, 7, 8)] == [False] * 3 + [True] * 2
-
-
-class TestOrder:
-    def test_it_is_a_permutation_of_the_epoch(self):
-        one, same, next_epoch, other_seed = (
-            order(130, seed, epoch) for seed, epoch in ((0, 1), (0, 1), (0, 2), (1, 1))
-        )
-        assert one.sort().values.tolist() == list(range(130))
-        assert torch.equal(one, same)
-        assert not torch.equal(one, next_epoch) and not torch.equal(one, other_seed)
-
-    def test_every_image_is_used_once_in_batches_of_the_given_size(self):
-        one, batches = trainer(), []
-        original = one.step
-        one.step = lambda images, *rest: (batches.append(images), original(images, *rest))[1]
-        one.epoch(digits().train, 1)
-        assert [len(batch) for batch in batches] == [50, 50, 30]
-        used = sorted(torch.cat(batches).tolist())
-        assert used == sorted(digits().train.tolist())
-
-    def test_every_step_has_its_own_stream(self):
-        one, streams = trainer(), []
-        original = one.step
-        one.step = lambda x, rng, *rest: (streams.append(rng.tolist()), original(x, rng, *rest))[1]
-        one.epoch(digits().train, 1)
-        one.epoch(digits().train, 2)
-        key = random.key(0, "train")
-        assert streams == [[key, number, 0, 0] for number in range(6)]
-
-
-class TestStep:
-    @pytest.mark.parametrize("samples", [1, 3])
-    def test_it_is_adam_on_the_mean_of_the_weighted_bound(self, samples):
-        """Against the loss written out and torch's unfused Adam, to the rounding of float32."""
-        one, other = trainer(samples=samples), trainer()
-        plain = torch.optim.Adam(other.parameters, lr=1e-3, fused=False)
-        images = digits().train[:50]
-        weight = torch.tensor([0.25, 0.75])
-        for number in range(3):
-            rng = random.stream(0, "train", step=number)
-            one.step(images, rng, weight, torch.zeros(()))
-            terms = other.model.terms(other.model.encode(images), images, rng, samples)
-            kl = 0.25 * terms.kl[:, 0] + 0.75 * terms.kl[:, 1]
-            plain.zero_grad()
-            (kl - sum(terms.log_likelihood) / samples).mean().backward()
-            plain.step()
-        for a, b in zip(one.parameters, other.parameters, strict=True):
-            torch.testing.assert_close(a, b, rtol=0, atol=1e-5)  # 3 steps of 1e-3
-
-    def test_its_trace_has_the_mean_over_samples(self):
-        one = trainer(samples=3)
-        images, rng = digits().train[:50], random.stream(0, "train", step=0)
-        with torch.no_grad():
-            terms = one.model.terms(one.model.encode(images), images, rng, 3)
-        trace = step(one)
-        assert torch.equal(trace.log_likelihood, terms.log_likelihood.mean(0))
-        assert torch.equal(trace.kl, terms.kl)
-
-    def test_the_warm_up_multiplies_the_weights_of_the_components(self):
-        one, weights = trainer(kl_weights=(0.5, 2.0)), []
-        original = one.step
-
-        def watched(images, rng, weight, skipped):
-            weights.append(weight.tolist())
-            return original(images, rng, weight, skipped)
-
-        one.step = watched
-        one.epoch(digits().train, 1, 0.25)
-        one.epoch(digits().train, 2)
-        assert weights == [[0.125, 0.5]] * 3 + [[0.5, 2.0]] * 3
-
-    def test_the_figures_of_an_epoch_are_without_weights(self):
-        """With a rate that moves nothing, they are those of weights of 1."""
-        plain, weighted = (trainer(lr=1e-30, kl_weights=w) for w in (None, (0.5, 2.0)))
-        assert plain.epoch(digits().train, 1) == weighted.epoch(digits().train, 1)
-
-    def test_a_loss_that_is_not_finite_changes_nothing(self):
-        one = trainer()
-        step(one)
-        with torch.no_grad():
-            one.model.decoder[0].bias[0] = math.inf
-        before = values([*one.parameters, *one.optimizer_state().values()])
-        skipped = torch.zeros(())
-        step(one, skipped=skipped)
-        assert skipped.item() == 1
-        after = [*one.parameters, *one.optimizer_state().values()]
-        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-
-    def test_a_finite_step_is_not_skipped(self):
-        one, skipped = trainer(), torch.zeros(())
-        before = values(one.parameters)
-        step(one, skipped=skipped)
-        assert skipped.item() == 0
-        counts = [t.item() for key, t in one.optimizer_state().items() if key.endswith(".step")]
-        assert counts == [1] * len(one.parameters)
-        assert not any(torch.equal(a, b) for a, b in zip(before, one.parameters, strict=True))
-
-    def test_the_first_bad_step_is_named_and_later_steps_go_on(self):
-        one, calls = trainer(), []
-        original = one.step
-
-        def poisoned(images, rng, weight, skipped):
-            calls.append(rng[1].item())
-            if len(calls) != 2:
-                return original(images, rng, weight, skipped)
-            bias = one.model.head.bias.data
-            bias[4], kept = math.nan, bias[4].clone()  # columns: 3 directions, kappa, 2 means, ...
-            trace = original(images, rng, weight, skipped)
-            bias[4] = kept
-            return trace
-
-        one.step = poisoned
-        with pytest.raises(NotFinite) as error:
-            one.epoch(digits().train, 7)
-        assert calls == [0, 1, 2]
-        assert (error.value.epoch, error.value.step) == (7, 1)
-        assert error.value.shell == "2 of 2 (e2)"
-        assert all(parameter.isfinite().all() for parameter in one.parameters)
-
-
-class TestFirstBadShell:
-    """By its KL or its head, then by its gradient; a fault of the network is no shell's."""
-
-    @pytest.fixture
-    def model(self):
-        return trainer("3,4,e2").model  # columns: 3 + 4 directions, 2 kappas, 2 means, 2 variances
-
-    def trace(self, **broken):
-        shapes = {"log_likelihood": (5,), "kl": (5, 3), "head": (5, 13), "head_gradient": (13,)}
-        parts = {name: torch.zeros(shape) for name, shape in shapes.items()}
-        for name, place in broken.items():
-            parts[name][place] = math.nan
-        return Trace(**parts)
-
-    @pytest.mark.parametrize(
-        ("broken", "shell"),
-        [
-            ({"kl": (3, 1), "log_likelihood": 0}, "2 of 3 (4)"),
-            ({"head": (2, 0), "head_gradient": slice(None)}, "1 of 3 (3)"),
-            ({"head": (2, 8), "kl": (0, 2)}, "2 of 3 (4)"),
-            ({"head_gradient": 7}, "1 of 3 (3)"),
-            ({"head_gradient": [10, 12]}, "3 of 3 (e2)"),
-            ({"head_gradient": slice(None)}, "none (the network)"),
-            ({"log_likelihood": 4, "head_gradient": slice(None)}, "none (the network)"),
-            ({}, "none (the network)"),
-        ],
-    )
-    def test_cases(self, model, broken, shell):
-        assert first_bad_shell(model, self.trace(**broken)) == shell
-
-    def test_a_single_shell_is_named_by_its_gradient(self):
-        model = trainer("3").model
-        trace = Trace(
-            torch.zeros(5), torch.zeros(5, 1), torch.zeros(5, 4), torch.full((4,), math.inf)
-        )
-        assert first_bad_shell(model, trace) == "1 of 1 (3)"
-
-
 def lines(path):
-    return [json.loads(line) for line in (path / runs.METRICS).read_text().splitlines()]
+    return [json.loads(line) for line in (path / METRICS).read_text().splitlines()]
 
 
 def newest(path):
@@ -252,7 +49,7 @@ class TestTrain:
             "config.json", "metrics.jsonl", "best.safetensors", "last", "result.json",
             ".lock",
         }  # fmt: skip
-        assert runs.read_config(folder) == config()
+        assert read_config(folder) == config()
         assert [line["epoch"] for line in lines(folder)] == [1, 2, 3]
         assert [line["kl_weight"] for line in lines(folder)] == [0.5, 1, 1]
         for line in lines(folder):
@@ -262,7 +59,7 @@ class TestTrain:
                 assert means["kl"] == math.fsum(means["kl_per_shell"])
                 assert len(means["kl_per_shell"]) == len(means["kappa"]) == 2
             assert line["seconds"] > 0
-        assert result == {"run": str(folder), **files.read_json(folder / runs.RESULT)}
+        assert result == {"run": str(folder), **files.read_json(folder / RESULT)}
         assert result["completed"] is True and result["stopped"] == "epochs"
         assert (result["epochs"], result["steps"]) == (3, 9)
         assert result["data_checksum"] == digits().checksum
@@ -288,7 +85,7 @@ class TestTrain:
         a, b, c = (tmp_path / name for name in "abc")
         assert without_seconds(a) == without_seconds(b)
         assert without_seconds(a) != without_seconds(c)
-        assert (a / runs.BEST).read_bytes() == (b / runs.BEST).read_bytes()
+        assert (a / BEST).read_bytes() == (b / BEST).read_bytes()
         (one, first), (other, second) = (newest(a), newest(b))
         assert first.epoch == second.epoch == 3
         assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
@@ -304,8 +101,8 @@ class TestTrain:
 
     def test_best_weights_are_those_of_the_best_epoch(self, tmp_path):
         result = train(config(epochs=6, lr=0.05), tmp_path / "run")
-        run = runs.load_run(tmp_path / "run")
-        assert evaluation.elbo(run.model, digits().validation, 0) == result["validation"]
+        run = load_run(tmp_path / "run")
+        assert elbo(run.model, digits().validation, 0) == result["validation"]
 
     @pytest.mark.parametrize(
         ("settings", "options"),
@@ -333,15 +130,15 @@ class TestTrain:
     def test_the_settings_of_the_loss_are_recorded(self, tmp_path):
         settings = config(kl_weights="0.5,2", samples=2, kappa_grad="reinforce")
         train(settings, tmp_path / "run")
-        document = files.read_json(tmp_path / "run" / runs.CONFIG)
+        document = files.read_json(tmp_path / "run" / CONFIG)
         assert document["kl_weights"] == "0.5,2.0" and document["samples"] == 2
-        assert runs.read_config(tmp_path / "run") == settings
+        assert read_config(tmp_path / "run") == settings
 
     def test_the_gradient_of_the_concentration_makes_the_run(self, tmp_path):
         """Each of the three trains, and to weights of its own."""
         for name in KAPPA_GRADIENTS:
             assert train(config(kappa_grad=name), tmp_path / name)["completed"] is True
-        weights = [(tmp_path / name / runs.BEST).read_bytes() for name in KAPPA_GRADIENTS]
+        weights = [(tmp_path / name / BEST).read_bytes() for name in KAPPA_GRADIENTS]
         assert len(set(weights)) == 3
 
     def test_a_run_shorter_than_the_warm_up_records_its_last_epoch(self, tmp_path):
@@ -399,41 +196,6 @@ class TestDevices:
                 assert one[split]["elbo"] == pytest.approx(other[split]["elbo"], rel=1e-3)
                 assert one[split]["kappa"] == pytest.approx(other[split]["kappa"], rel=1e-2)
 
-    @pytest.mark.parametrize("device", exact.DEVICES)
-    @pytest.mark.parametrize(
-        ("kappa_grad", "samples", "most"), [("implicit", 1, 64), ("reinforce", 3, 104)]
-    )
-    def test_a_step_reads_nothing_from_the_device_and_has_few_ops(
-        self, device, kappa_grad, samples, most
-    ):
-        """What a read would dispatch does not occur, and 40 shells take the ops that 3 take."""
-
-        class Recorder(TorchDispatchMode):
-            def __torch_dispatch__(self, function, types, arguments=(), options=None):
-                names.append(function.overloadpacket.__name__)
-                return function(*arguments, **(options or {}))
-
-        recorded = []
-        for shells in ("3,4,5", ",".join(["2"] * 40)):
-            names = []
-            model = VAE(64, parse(shells), (16, 12), kappa_grad=kappa_grad)
-            model.initialize(0)
-            one = Trainer(model.to(device), 1e-3, samples=samples)
-            images = digits().train[:50].to(device)
-            rng = random.stream(0, "train", device=device)
-            weight = torch.ones(len(model.latent.shells), device=device)
-            skipped = torch.zeros((), device=device)
-            with Recorder():
-                one.step(images, rng, weight, skipped)
-            recorded.append(names)
-        assert recorded[0] == recorded[1]
-        names = recorded[0]
-        assert {"addmm", "sample", "sample_backward", "bernoulli", "_fused_adam_"} <= set(names)
-        assert not {"_local_scalar_dense", "nonzero", "equal", "is_nonzero"} & set(names)
-        assert names.count("sample") == names.count("sample_backward") == 1
-        views = {"t", "transpose", "view", "_unsafe_view", "split_with_sizes", "detach", "expand"}
-        assert len([name for name in names if name not in views]) <= most
-
 
 class TestDivergence:
     @pytest.fixture
@@ -441,10 +203,10 @@ class TestDivergence:
         """A run whose weights are poisoned after two epochs: its third meets a NaN in shell 2."""
         original = Trainer.epoch
 
-        def poisoned(self, images, epoch, weight, between):
+        def poisoned(self, rows, epoch, factor, before_step):
             if epoch == 3:
-                self.model.head.bias.data[4] = math.nan
-            return original(self, images, epoch, weight, between)
+                self.model.to_posterior.bias.data[4] = math.nan
+            return original(self, rows, epoch, factor, before_step)
 
         monkeypatch.setattr(Trainer, "epoch", poisoned)
         with pytest.raises(Diverged) as error:
@@ -464,12 +226,12 @@ class TestDivergence:
         assert state.epoch == 2 and all(tensor.isfinite().all() for tensor in packed.values())
 
     def test_the_best_epoch_before_can_be_evaluated(self, diverged):
-        result = files.read_json(diverged[0] / runs.RESULT)
-        model = runs.load_run(diverged[0]).model
-        assert evaluation.elbo(model, digits().validation, 0) == result["validation"]
+        result = files.read_json(diverged[0] / RESULT)
+        model = load_run(diverged[0]).model
+        assert elbo(model, digits().validation, 0) == result["validation"]
 
     def test_the_result_says_so(self, diverged):
-        result = files.read_json(diverged[0] / runs.RESULT)
+        result = files.read_json(diverged[0] / RESULT)
         assert result["completed"] is False and result["stopped"] == "diverged"
         assert result["diverged"] == {"epoch": 3, "step": 6, "shell": "2 of 2 (e2)"}
         assert len(lines(diverged[0])) == result["epochs"] == 2
@@ -479,7 +241,7 @@ class TestDivergence:
             train(config(lr=1e25), tmp_path / "run")
         packed, state = newest(tmp_path / "run")
         assert (state.epoch, state.best_epoch) == (0, 0)
-        initial = VAE.like(config(), 64)
+        initial = assemble(config(), digits().description)
         initial.initialize(0)
         weights = initial.state_dict()
         assert all(torch.equal(packed[f"weights/{name}"], weights[name]) for name in weights)
@@ -518,8 +280,8 @@ class TestTrouble:
             train(config(), tmp_path / "run", observer=Interrupt())
         folder = tmp_path / "run"
         assert newest(folder)[1].epoch == 2
-        assert not (folder / runs.RESULT).exists()
-        assert (folder / runs.BEST).exists()
+        assert not (folder / RESULT).exists()
+        assert (folder / BEST).exists()
 
     @pytest.mark.parametrize(("every", "epochs"), [(0, [1, 2, 3]), (3600, [3])])
     def test_checkpoints_are_written_now_and_then(self, tmp_path, monkeypatch, every, epochs):
@@ -536,14 +298,14 @@ class TestTrouble:
     def test_work_between_checkpoints_is_foreseen(self, tmp_path, monkeypatch):
         """Epochs of 4 s and checkpoints at most 10 s apart: after the second, the fourth, ..."""
         now = [0.0]
-        monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
-        original = training._Session.run_epoch
+        monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+        original = TrainingState.run_epoch
 
-        def slow(self, between):
+        def slow(self, before_step):
             now[0] += 4
-            return {**original(self, between), "seconds": 4.0}
+            return {**original(self, before_step), "seconds": 4.0}
 
-        monkeypatch.setattr(training._Session, "run_epoch", slow)
+        monkeypatch.setattr(TrainingState, "run_epoch", slow)
         saved = []
         write = Checkpoints.write
         monkeypatch.setattr(

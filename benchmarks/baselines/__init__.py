@@ -1,0 +1,1 @@
+"""What hvae is compared with, written in plain torch and SciPy. It imports nothing of hvae."""

@@ -1,0 +1,115 @@
+"""A step of training on spheres against the same network with a Gaussian latent space."""
+
+import itertools
+from typing import Any
+
+import torch
+
+from hvae import random
+from hvae.errors import Diverged
+
+from ..baselines.auto_encoder import AutoEncoder
+from ..harness.figures import Case, Figure, Timed
+from ..harness.settings import Settings
+from ..harness.timing import Plan, Subject, interleave, threads
+from ..harness.workload import BATCH, HIDDEN, LR, PIXELS, images, network, trainer
+
+NAME = "training step"
+
+GAUSSIAN = "e41"
+COST = {"10,10,10,11": 1.15, ",".join(["2"] * 40): 1.35}
+BATCHES = 10
+SECONDS, SLOW_SECONDS = 15.0, 10.0
+TURN = 0.02  # several steps, so that a network finds its weights where it left them
+
+
+def sizes(settings: Settings) -> dict[str, Any]:
+    return {"batch": BATCH, "pixels": PIXELS, "baseline": GAUSSIAN, "threads": _threads(settings)}
+
+
+def measure(settings: Settings) -> list[Figure]:
+    return [figure for shells in COST for figure in _shells(settings, shells)]
+
+
+def _threads(settings: Settings) -> list[int]:
+    """One, as `hvae train` takes by itself, and what was asked for."""
+    return sorted({1, settings.threads})
+
+
+class Steps:
+    """Steps of a training that goes on, over a few batches again and again."""
+
+    name = "step"
+
+    def __init__(self, shells: str, device: torch.device) -> None:
+        self.shells = shells
+        self.trainer = trainer(network(shells, device))
+        self.skipped = torch.zeros((), device=device)
+        batches = images(BATCH * BATCHES, device).split(BATCH)
+        streams = [random.stream(0, "train", step=i, device=device) for i in range(BATCHES)]
+        self.inputs = itertools.cycle(zip(batches, streams, strict=True))
+
+    def __call__(self) -> None:
+        batch, rng = next(self.inputs)
+        self.trainer.step(batch, rng, self.trainer.kl_weights, self.skipped)
+
+    def check(self) -> None:
+        """A skipped update is not what was to be timed."""
+        if self.skipped.item():
+            raise Diverged(f"bench: the training step on {self.shells}")
+
+
+class UsualSteps:
+    """The same in plain torch: the network, the batches and the optimizer's settings of `Steps`."""
+
+    name = "step, usual vMF"
+
+    def __init__(self, shells: str, device: torch.device) -> None:
+        self.shells = shells
+        dims = [int(m) for m in shells.split(",")]
+        self.model = AutoEncoder(PIXELS, dims, HIDDEN).to(device)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LR, fused=True)
+        self.inputs = itertools.cycle(images(BATCH * BATCHES, device).split(BATCH))
+        self.loss = torch.zeros((), device=device)
+
+    def __call__(self) -> None:
+        log_likelihood, kl = self.model(next(self.inputs))
+        loss = (kl.sum(-1) - log_likelihood).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.loss = loss.detach()
+
+    def check(self) -> None:
+        """A loss that is not finite is not what was to be timed; it stays so once it is."""
+        if not self.loss.isfinite():
+            raise Diverged(f"bench: the usual training step on {self.shells}")
+
+
+def _shells(settings: Settings, shells: str) -> list[Figure]:
+    target = settings.target("at_most", COST[shells])
+    figures = []
+    for count in _threads(settings):
+        with threads(count):
+            step, gaussian = _pair(settings, Steps, shells, settings.plan(SECONDS, turn=TURN))
+        figures.append(_case(shells, count).cost(step, gaussian, target))
+    slow = settings.plan(SLOW_SECONDS, turn=TURN)
+    usual, gaussian = _pair(settings, UsualSteps, shells, slow)
+    return [*figures, _case(shells, settings.threads).cost(usual, gaussian)]
+
+
+def _case(shells: str, count: int) -> Case:
+    dims = shells.split(",")
+    title = f"{len(dims)} circles" if set(dims) == {"2"} else shells
+    return Case(NAME, f"{title}, {count} thread{'s' * (count > 1)}", "ms", 1e3)
+
+
+def _pair(
+    settings: Settings, kind: type[Steps] | type[UsualSteps], shells: str, plan: Plan
+) -> tuple[Timed, Timed]:
+    """The step on `shells` and the Gaussian one, in turns."""
+    steps = [kind(shells, settings.device), Steps(GAUSSIAN, settings.device)]
+    ours, gaussian = interleave([Subject(step, settings.clock) for step in steps], plan)
+    for step in steps:
+        step.check()
+    return Timed(kind.name, ours), Timed(f"step, {GAUSSIAN}", gaussian)

@@ -6,11 +6,18 @@ from torch import Tensor
 from hvae import ops
 from hvae.description import DataDescription, Kind
 from hvae.errors import Refused
-from hvae.model.likelihood import Likelihood
+from hvae.model.counting import log_choose
+from hvae.model.likelihood import Likelihood, generator_of
 
 
 class Binomial(Likelihood):
-    """x_j ~ Binomial(n, sigmoid(l_j)), n the largest count of the data; the encoder sees x / n."""
+    """x_j ~ Binomial(n, sigmoid(l_j)), n the largest count of the data; the encoder sees x / n.
+
+    A count above n, in a row that was not among the data, has log p = -inf.
+
+    Raises:
+        Refused: the largest count of the data is not known, or 0.
+    """
 
     title = "binomial"
     takes = frozenset({Kind.COUNTS, Kind.BINARY})
@@ -19,7 +26,11 @@ class Binomial(Likelihood):
         super().__init__(data)
         self.total = 1 if data.kind is Kind.BINARY else max(data.maxima or (0,))
         if self.total < 1:
-            raise Refused("--likelihood: binomial needs counts above 0; these have none")
+            what = "0" if data.maxima else "not known"
+            raise Refused(
+                f"--likelihood: the largest count of the data is {what}; allowed for binomial: 1 "
+                "or more"
+            )
 
     @property
     def outputs(self) -> int:
@@ -31,18 +42,15 @@ class Binomial(Likelihood):
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """n (x/n l - softplus(l)) + log (n over x), the first by the Bernoulli kernel."""
         counts, n = x.to(parameters.dtype), self.total
-        choices = torch.lgamma(counts + 1) + torch.lgamma(n - counts + 1)
-        constant = self.data.size * torch.lgamma(counts.new_tensor(n + 1.0)) - choices.sum(-1)
-        return n * ops.bernoulli_log_prob(parameters, counts / n) + constant
+        allowed = counts.clamp(max=n)
+        choices = log_choose(allowed, n + 1 - allowed)
+        choices = choices.masked_fill((counts > n).any(-1), -torch.inf)
+        return n * ops.bernoulli_log_prob(parameters, allowed / n) + choices
 
     def mean(self, parameters: Tensor) -> Tensor:
         return self.total * parameters.sigmoid()
 
     def sample(self, parameters: Tensor, rng: Tensor) -> Tensor:
-        """The sum of n coins, one a block of columns of the stream."""
-        samples, rows, numbers = parameters.shape
-        probability, drawn = parameters.sigmoid(), torch.zeros_like(parameters)
-        uniform = ops.uniform(rng, samples, rows, numbers * self.total, dtype=parameters.dtype)
-        for coin in uniform.split(numbers, -1):
-            drawn += coin < probability
-        return drawn
+        probability = parameters.sigmoid().cpu()
+        total = torch.full_like(probability, self.total)
+        return torch.binomial(total, probability, generator_of(rng)).to(parameters.device)

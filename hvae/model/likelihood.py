@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from hvae import random
 from hvae.description import DataDescription, Kind
 from hvae.errors import Refused
 from hvae.rows import Rows
@@ -50,18 +51,28 @@ class Likelihood(nn.Module, ABC):
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """How many numbers the decoder gives for a row."""
+        """How many numbers the decoder gives for a row.
+
+        Where it gives several for each number of the row, those of one stand together.
+        """
 
     @property
     def seen(self) -> DataDescription:
-        """What `encoder_input` gives is: the network is built for it."""
+        """What `encoder_input` gives, for which the network is built."""
         return self.data
 
     def observe(self, train: Rows) -> None:
-        """Look at the training rows once, before training, and remember in buffers."""
+        """Look at the training rows once, before training, and remember in buffers.
+
+        Args:
+            train: [N, W], on the CPU; the data are their first D numbers.
+        """
 
     def encoder_input(self, x: Tensor) -> Tensor:
-        """What the encoder sees of rows x [R, D], in any dtype: the model makes it its own."""
+        """What the encoder sees of rows x [R, D]: [R, seen.size], in any dtype.
+
+        The model makes it its own dtype.
+        """
         return x
 
     @abstractmethod
@@ -86,7 +97,8 @@ class Likelihood(nn.Module, ABC):
 
 
 def generator_of(rng: Tensor) -> torch.Generator:
-    """A generator of torch that a stream (key, step, row, sample) decides, for draws on the CPU."""
-    key, step, row, sample = rng.tolist()
-    seed = hash((key, step, row, sample)) & 0x7FFF_FFFF_FFFF_FFFF
-    return torch.Generator().manual_seed(seed)
+    """A generator of torch, on the CPU, for draws that no kernel makes: of the stream's seed.
+
+    Unlike a kernel's, its numbers depend on how many are drawn at once.
+    """
+    return torch.Generator("cpu").manual_seed(random.seed_of(rng))

@@ -4,15 +4,19 @@ import torch
 from torch import Tensor
 
 from hvae.description import DataDescription, Kind
+from hvae.model.counting import log_poisson_mode
 from hvae.model.likelihood import Likelihood, generator_of
-from hvae.model.statistics import mean_and_deviation
+from hvae.model.statistics import statistics
 from hvae.rows import Rows
 
 MIN_MEAN = 1e-4  # of a feature, for one that no training row has
 
 
 class Poisson(Likelihood):
-    """x_j ~ Poisson(mean_j exp(o_j)) for the decoder's output o; the encoder sees log(1 + x)."""
+    """x_j ~ Poisson(mean_j exp(o_j)) for the decoder's output o; the encoder sees log(1 + x).
+
+    mean_j is that of the training rows, at least `MIN_MEAN`.
+    """
 
     title = "poisson"
     takes = frozenset({Kind.COUNTS, Kind.BINARY})
@@ -24,8 +28,7 @@ class Poisson(Likelihood):
         self.register_buffer("log_mean", torch.zeros(data.size))
 
     def observe(self, train: Rows) -> None:
-        mean, _ = mean_and_deviation(train, self.data.size)
-        self.log_mean.copy_(mean.clamp(min=MIN_MEAN).log())
+        self.log_mean.copy_(statistics(train, self.data.size).mean.clamp(min=MIN_MEAN).log())
 
     @property
     def outputs(self) -> int:
@@ -35,13 +38,20 @@ class Poisson(Likelihood):
         return x.to(self.log_mean.dtype).log1p()
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """From the largest log p of each count, so that large counts lose no digits (Loader 2000).
+
+        With c = max(x, 1) and d = log rate - log c it is x d - c (e^d - 1) beside what x decides.
+        """
         counts = x.to(parameters.dtype)
-        log_rate = parameters + self.log_mean
-        factorials = torch.lgamma(counts + 1).sum(-1)
-        matched: Tensor = torch.linalg.vecdot(counts, log_rate)
-        return matched - log_rate.exp().sum(-1) - factorials
+        at_least_1 = counts.clamp(min=1)
+        mode = log_poisson_mode(counts) + (counts - at_least_1).sum(-1)
+        d = parameters + (self.log_mean - at_least_1.log())
+        matched: Tensor = torch.linalg.vecdot(counts, d)
+        missed: Tensor = torch.linalg.vecdot(at_least_1, d.expm1())
+        return mode + matched - missed
 
     def mean(self, parameters: Tensor) -> Tensor:
+        """The rates."""
         return (parameters + self.log_mean).exp()
 
     def sample(self, parameters: Tensor, rng: Tensor) -> Tensor:

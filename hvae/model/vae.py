@@ -70,11 +70,11 @@ class VAE(nn.Module):
         return self.to_posterior.weight.dtype
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The data [R, D] and the covariates [R, C] of rows x [R, D + C]; None without any."""
+        """Views of the data [R, D] and the covariates [R, C] of rows x [R, D + C]; None for C = 0."""
         data = self.likelihood.data
         if not data.covariates:
             return x, None
-        return x[:, : data.size], x[:, data.size :].to(self.dtype)
+        return x[:, : data.size], x[:, data.size :]
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -100,18 +100,23 @@ class VAE(nn.Module):
     def decode(self, z: Tensor, covariates: Tensor | None = None) -> Tensor:
         """Parameters [..., outputs] of the likelihood at latent points [..., m].
 
-        The shells of z have length 1; the decoder sees them as `Product.to_decoder` has them.
+        The shells of z have length 1; the decoder sees them as `Product.to_decoder` has them, one
+        below the other.
 
         Args:
             z: [..., m].
-            covariates: [..., C] or what broadcasts with it; None is 0 for each.
+            covariates: [..., C], whose leading shape broadcasts to that of z; None for zeros.
         """
-        count = len(self.likelihood.data.covariates)
-        if count and covariates is None:
-            covariates = z.new_zeros(count)
+        if covariates is None:
+            covariates = self._no_covariates(z)
         seen = _beside(self.latent.to_decoder(z), covariates)
-        parameters: Tensor = self.decoder(seen.flatten(0, -2))
-        return parameters.reshape(*seen.shape[:-1], -1)
+        parameters: Tensor = self.decoder(seen.reshape(-1, seen.shape[-1]))
+        return parameters.reshape(*z.shape[:-1], parameters.shape[-1])
+
+    def _no_covariates(self, z: Tensor) -> Tensor | None:
+        """Zeros; None for a model that knows no covariates."""
+        count = len(self.likelihood.data.covariates)
+        return z.new_zeros(count) if count else None
 
     def terms(
         self,
@@ -133,15 +138,12 @@ class VAE(nn.Module):
         posterior = self.posterior(x) if posterior is None else posterior
         data, covariates = self.split(x)
         z, kl, log_weight, score = posterior.draw(rng, samples, with_log_weights)
-        if covariates is not None:
-            covariates = covariates.repeat(samples, 1)
-        parameters = self.decode(z.flatten(0, 1), covariates).unflatten(0, (samples, len(x)))
-        log_likelihood = self.likelihood.log_prob(parameters, data)
+        log_likelihood = self.likelihood.log_prob(self.decode(z, covariates), data)
         return Terms(log_likelihood, kl, log_weight, score, posterior)
 
 
 def _beside(x: Tensor, covariates: Tensor | None) -> Tensor:
-    """x [..., n] and the covariates behind it."""
+    """x [..., n] and the covariates behind it, in its dtype."""
     if covariates is None:
         return x
-    return torch.cat([x, covariates.expand(*x.shape[:-1], -1)], -1)
+    return torch.cat([x, covariates.to(x.dtype).expand(*x.shape[:-1], -1)], -1)

@@ -23,6 +23,7 @@ class Bernoulli(Likelihood):
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """sum_j x_j l_j - softplus(l_j), in one pass over the logits."""
+        x = x if x.dtype == torch.uint8 else x.to(parameters.dtype)
         return ops.bernoulli_log_prob(parameters, x)
 
     def mean(self, parameters: Tensor) -> Tensor:

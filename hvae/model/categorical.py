@@ -104,9 +104,7 @@ class Categorical(Likelihood):
         if len(self._groups) > 1:
             parameters = parameters.index_select(-1, self.grouped)
         parts = parameters.split([columns * codes for columns, codes in self._groups], -1)
-        return [
-            part.unflatten(-1, group) for part, group in zip(parts, self._groups, strict=True)
-        ]
+        return [part.unflatten(-1, group) for part, group in zip(parts, self._groups, strict=True)]
 
 
 def _codes(data: DataDescription) -> list[int]:

@@ -1,5 +1,6 @@
 """Convolutions of stride 2 and their transposes, for images of any shape."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -7,15 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from hvae.description import DataDescription
-from hvae.errors import Refused
+from hvae.errors import Refused, refused_option
 from hvae.model.mlp import linear
 from hvae.model.network import Network
+
+_ALLOWED = "for conv the channels of one convolution or more and the width of a dense layer"
 
 
 class Convolutional(Network):
     """Widths: the channels of each 3 x 3 convolution of stride 2, then the width of a dense layer.
 
-    The decoder mirrors the encoder. Images are [height, width] or [channels, height, width].
+    The decoder mirrors the encoder. Images are [height, width] or [channels, height, width], of any
+    size: a convolution halves height and width, rounded up.
     """
 
     title = "convolutions, for images"
@@ -25,7 +29,6 @@ class Convolutional(Network):
     def build(
         cls, data: DataDescription, latent_size: int, outputs: int, hidden: Sequence[int]
     ) -> "Convolutional":
-        hidden = hidden or cls.widths
         if len(data.shape) not in (2, 3):
             shape = "x".join(map(str, data.shape))
             raise Refused(
@@ -33,11 +36,10 @@ class Convolutional(Network):
                 "width or channels x height x width (--image-shape says what a row is)"
             )
         if len(hidden) < 2:
-            raise Refused("--hidden: conv takes the channels of each convolution and a last width")
+            raise refused_option("hidden", hidden[0], _ALLOWED)
         image = data.shape if len(data.shape) == 3 else (1, *data.shape)
         *channels, dense = hidden
-        covariates = len(data.covariates)
-        encoder = _Encoder(image, channels, dense, covariates)
+        encoder = _Encoder(image, channels, dense, len(data.covariates))
         return cls(encoder, dense, _Decoder(image, channels, dense, latent_size, outputs))
 
 
@@ -49,7 +51,7 @@ class _Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.image = tuple(image)
-        self.pixels = image[0] * image[1] * image[2]
+        self.pixels = math.prod(image)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise([image[0], *channels]):
             layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
@@ -65,7 +67,7 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Points [N, m] to parameters [N, outputs], a whole number of them for every pixel."""
+    """Points [N, m] to parameters [N, outputs], as many for every pixel, which stand together."""
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class _Decoder(nn.Module):
         outputs: int,
     ) -> None:
         super().__init__()
-        pixels = image[0] * image[1] * image[2]
+        pixels = math.prod(image)
         if outputs % pixels:
             raise Refused(
                 f"--network: conv does not give {outputs} numbers for {pixels} pixels; allowed: a "
@@ -84,15 +86,15 @@ class _Decoder(nn.Module):
             )
         sizes = _sizes(image, len(channels))
         self.start = (channels[-1], *sizes[-1])
-        count = self.start[0] * self.start[1] * self.start[2]
         self.dense = nn.Sequential(
             linear(latent_size, dense),
             nn.ReLU(inplace=True),
-            linear(dense, count),
+            linear(dense, math.prod(self.start)),
             nn.ReLU(inplace=True),
         )
         layers: list[nn.Module] = []
-        widths = pairwise([*reversed(channels), image[0] * (outputs // pixels)])
+        self.of_pixel = (image[0], outputs // pixels)
+        widths = pairwise([*reversed(channels), math.prod(self.of_pixel)])
         growth = pairwise(reversed(sizes))
         for (inputs, given), (small, large) in zip(widths, growth, strict=True):
             more = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
@@ -100,11 +102,11 @@ class _Decoder(nn.Module):
                 nn.ConvTranspose2d(inputs, given, 3, stride=2, padding=1, output_padding=more),
                 nn.ReLU(inplace=True),
             ]
-        self.convolutions = nn.Sequential(*layers[:-1], nn.Flatten())
+        self.convolutions = nn.Sequential(*layers[:-1])
 
     def forward(self, z: Tensor) -> Tensor:
-        parameters: Tensor = self.convolutions(self.dense(z).unflatten(-1, self.start))
-        return parameters
+        planes: Tensor = self.convolutions(self.dense(z).unflatten(-1, self.start))
+        return planes.unflatten(1, self.of_pixel).movedim(2, -1).flatten(1)
 
 
 def _sizes(image: Sequence[int], count: int) -> list[tuple[int, int]]:

@@ -35,11 +35,15 @@ def log_choose(x: Tensor, t: Tensor) -> Tensor:
 
 
 class _LogChoose(torch.autograd.Function):
-    """With A = t + 4, B = x + 5, S = x + t + 4, P(y) = y (y + 1) (y + 2) (y + 3), r the series:
+    """Value and slope in one pass.
+
+    With A = t + 4, B = x + 5, S = x + t + 4, P(y) = y (y + 1) (y + 2) (y + 3) and the series r,
 
     (A - 1/2) log(S/A) + x log(S/B) - 9/2 log B + 5 - log(2 pi)/2 + r(S) - r(A) - r(B)
         + log P(t) P(x + 1) / P(x + t),
+
     whose derivative in t is
+
     log(S/A) + 1/(2A) - 1/(2S) + r'(S) - r'(A) + P'(t)/P(t) - P'(x + t)/P(x + t).
     """
 

@@ -1,4 +1,7 @@
-"""Gated layers, linear * sigmoid(linear) (Dauphin et al. 2017), as VampPrior's networks have."""
+"""Gated layers, linear * sigmoid(linear) (Dauphin, Fan, Auli, Grangier 2017).
+
+Two of 300 are what the auto-encoders of Tomczak, Welling (2018) have.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,7 +22,7 @@ def gated_layers(widths: Sequence[int]) -> nn.Sequential:
 
 
 class Gated(Network):
-    """The encoder has the hidden widths, the decoder has them in reverse, then a linear layer."""
+    """The encoder has the widths, the decoder has them in reverse and then a linear layer."""
 
     title = "fully connected gated layers"
     widths = (300, 300)
@@ -28,7 +31,6 @@ class Gated(Network):
     def build(
         cls, data: DataDescription, latent_size: int, outputs: int, hidden: Sequence[int]
     ) -> "Gated":
-        hidden = hidden or cls.widths
         decoder = gated_layers([latent_size, *reversed(hidden)])
         decoder.append(linear(hidden[0], outputs))
         return cls(gated_layers([data.width, *hidden]), hidden[-1], decoder)

@@ -32,7 +32,6 @@ class MLP(Network):
     def build(
         cls, data: DataDescription, latent_size: int, outputs: int, hidden: Sequence[int]
     ) -> "MLP":
-        hidden = hidden or cls.widths
         encoder = perceptron([data.width, *hidden])
         encoder.append(nn.ReLU(inplace=True))
         return cls(encoder, hidden[-1], perceptron([latent_size, *reversed(hidden), outputs]))

@@ -21,11 +21,11 @@ class Network:
         features: the width of what the encoder gives. One linear layer makes the raw parameters of
             the posterior of it.
         decoder: from latent points [N, m] to the parameters of the likelihood, [N, outputs]. Where
-            there are C covariates they stand behind the data and behind the latent point.
+            there are C covariates, W = D + C and N points have m + C numbers: they stand behind.
 
     Attributes:
         title: for help texts.
-        widths: of `--hidden` where the user gives none.
+        widths: what `--hidden` is where the user gives none.
     """
 
     title: ClassVar[str] = "any two modules"
@@ -47,8 +47,8 @@ class Network:
                 `data.shape`.
             latent_size: what the decoder sees, the coordinates of a latent point and covariates.
             outputs: the numbers that the decoder gives for a row.
-            hidden: what the user asked for with `--hidden`: widths from the data inwards; empty for
-                the network's own choice, `widths`.
+            hidden: at least one width, from the data inwards: what the user asked for with
+                `--hidden`, or else `widths`.
 
         Raises:
             Refused: the network does not fit these data; the message says what is allowed.

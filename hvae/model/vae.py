@@ -70,7 +70,7 @@ class VAE(nn.Module):
         return self.to_posterior.weight.dtype
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Views of the data [R, D] and the covariates [R, C] of rows x [R, D + C]; None for C = 0."""
+        """Views of rows x [R, D + C]: the data [R, D], the covariates [R, C] or None for C = 0."""
         data = self.likelihood.data
         if not data.covariates:
             return x, None

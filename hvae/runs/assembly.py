@@ -25,5 +25,3 @@ def assemble(config: TrainConfig, data: DataDescription) -> VAE:
             config.hidden,
         )
         return VAE(latent, network, likelihood)
-
-

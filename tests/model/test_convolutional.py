@@ -80,9 +80,8 @@ def test_it_mirrors_itself():
 def test_parameters():
     """3 x 3 weights a pair of channels and a bias, dense layers at both ends."""
     network = build((28, 28), (4, 6, 10))
-    count = [
-        sum(p.numel() for p in part.parameters()) for part in (network.encoder, network.decoder)
-    ]
+    parts = (network.encoder, network.decoder)
+    count = [sum(p.numel() for p in part.parameters()) for part in parts]
     flat = 6 * 7 * 7
     assert count[0] == (9 * 1 + 1) * 4 + (9 * 4 + 1) * 6 + (flat + 1) * 10
     assert count[1] == 6 * 10 + 11 * flat + (9 * 6 * 4 + 4) + (9 * 4 * 1 + 1)

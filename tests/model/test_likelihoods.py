@@ -124,11 +124,9 @@ def test_what_it_observes_travels_with_the_weights(name):
     one, other = likelihood_of(name, kind), likelihood_of(name, kind)
     before = {key: tensor.clone() for key, tensor in one.state_dict().items()}
     one.observe(extreme(kind))
-    kept = WITH_BUFFERS.get(name, []) + WITH_PARAMETERS.get(name, [])
-    assert sorted(one.state_dict()) == sorted(kept)
-    assert all(
-        not torch.equal(one.state_dict()[key], before[key]) for key in WITH_BUFFERS.get(name, [])
-    )
+    buffers = WITH_BUFFERS.get(name, [])
+    assert sorted(one.state_dict()) == sorted(buffers + WITH_PARAMETERS.get(name, []))
+    assert all(not torch.equal(one.state_dict()[key], before[key]) for key in buffers)
     other.load_state_dict(one.state_dict())
     parameters = torch.zeros(1, 20, one.outputs)
     assert torch.equal(

@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error), error.exit_status)
     except MemoryError:
         return _fail("memory: there is not enough of it", EnvironmentProblem.exit_status)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click makes of a broken pipe in a command sys.exit(1)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _fail("the reader of the output has gone", EnvironmentProblem.exit_status)
     except OSError as error:

@@ -1,5 +1,6 @@
 """What tests of every folder share: the modules beside this file, and fixtures."""
 
+import os
 import pathlib
 import sys
 
@@ -10,6 +11,9 @@ import pytest
 import torch
 
 from hvae import ops  # noqa: F401  # registers torch.ops.hvae
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # the workers share the cores
 
 
 @pytest.fixture(params=[torch.float64, torch.float32], ids=["float64", "float32"])

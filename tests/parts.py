@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from hvae import ops
-from hvae.description import Kind
+from hvae.description import DataDescription, Kind
+from hvae.errors import Refused
 from hvae.latent.component import Draw
 from hvae.latent.euclidean import DiagonalGaussian, Euclidean
 from hvae.model import Likelihood, Network
@@ -74,27 +75,38 @@ class Gaussian(Likelihood):
         return parameters + self.log_deviation.exp() * noise
 
 
-def convolutions(latent_size, side=8, channels=(3, 5)):
-    """A network of convolutions with batch normalization, for images of `side` x `side`."""
-    first, second = channels
-    small = side // 4
-    encoder = nn.Sequential(
-        nn.Unflatten(1, (1, side, side)),
-        nn.Conv2d(1, first, 4, stride=2, padding=1),
-        nn.BatchNorm2d(first),
-        nn.ReLU(),
-        nn.Conv2d(first, second, 4, stride=2, padding=1),
-        nn.ReLU(inplace=True),
-        nn.Flatten(),
-    )
-    decoder = nn.Sequential(
-        nn.Linear(latent_size, second * small**2),
-        nn.ReLU(inplace=True),
-        nn.Unflatten(1, (second, small, small)),
-        nn.ConvTranspose2d(second, first, 4, stride=2, padding=1),
-        nn.BatchNorm2d(first),
-        nn.ReLU(),
-        nn.ConvTranspose2d(first, 1, 4, stride=2, padding=1),
-        nn.Flatten(),
-    )
-    return Network(encoder, second * small**2, decoder)
+class Convolutions(Network):
+    """Convolutions with batch normalization, for images of 8 x 8."""
+
+    title = "convolutions"
+
+    @classmethod
+    def build(cls, data, latent_size, outputs, hidden):
+        if data.shape != (8, 8):
+            shape = " x ".join(map(str, data.shape))
+            raise Refused(f"--network: convolutional on {shape}; allowed: images of 8 x 8")
+        encoder = nn.Sequential(
+            nn.Unflatten(1, (1, 8, 8)),
+            nn.Conv2d(1, 3, 4, stride=2, padding=1),
+            nn.BatchNorm2d(3),
+            nn.ReLU(),
+            nn.Conv2d(3, 5, 4, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Flatten(),
+        )
+        decoder = nn.Sequential(
+            nn.Linear(latent_size, 20),
+            nn.ReLU(inplace=True),
+            nn.Unflatten(1, (5, 2, 2)),
+            nn.ConvTranspose2d(5, 3, 4, stride=2, padding=1),
+            nn.BatchNorm2d(3),
+            nn.ReLU(),
+            nn.ConvTranspose2d(3, outputs // 64, 4, stride=2, padding=1),
+            nn.Flatten(),
+        )
+        return cls(encoder, 20, decoder)
+
+
+def convolutions(latent_size):
+    """`Convolutions` of the embedded digits for a Bernoulli likelihood."""
+    return Convolutions.build(DataDescription((8, 8), Kind.BINARY), latent_size, 64, ())

@@ -4,6 +4,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -110,6 +111,18 @@ def hvae(*arguments, cwd, **options):
     if arguments and arguments[0] in ("train", "eval"):
         command += ["--threads", "1"]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=150, **options)
+
+
+def shell(script, cwd):
+    """A shell that runs a script in which `hvae` is that command."""
+    function = f'hvae() {{ {shlex.join(WHOLE)} "$@"; }}'
+    return subprocess.run(
+        ["sh", "-c", f"{function}\n{script}"],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
 
 
 def until(true, seconds=LIMIT):

@@ -56,6 +56,36 @@ def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, mo
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.json"]
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: files.write_bytes(path, b"content"),
+        lambda path: files.write_json(path, {"a": 1}),
+        lambda path: files.write_tensors(path, {"a": torch.ones(3)}),
+    ],
+    ids=["bytes", "json", "tensors"],
+)
+def test_the_content_and_then_the_name_are_on_the_disk(tmp_path, monkeypatch, write):
+    """A new name is in the folder's own data: fsync(2) of the file alone does not keep it."""
+    fsync, replace, calls = os.fsync, os.replace, []
+
+    def synced(handle):
+        status = os.fstat(handle)
+        folder = stat.S_ISDIR(status.st_mode)
+        calls.append(("folder", status.st_ino) if folder else ("file", status.st_size > 0))
+        fsync(handle)
+
+    def replaced(old, new):
+        calls.append(("replace", new))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    write(tmp_path / "x")
+    folder = ("folder", tmp_path.stat().st_ino)
+    assert calls == [("file", True), ("replace", tmp_path / "x"), folder]
+
+
 def test_files_have_the_mode_of_any_other_file(tmp_path):
     files.write_bytes(tmp_path / "a", b"")
     (tmp_path / "b").write_bytes(b"")

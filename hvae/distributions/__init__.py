@@ -21,7 +21,9 @@ same spheres. Values are validated as everywhere in torch.distributions, but nev
 torch.compile.
 """
 
-import hvae.distributions.divergences  # noqa: F401, registers every pair with torch
+# These two register divergences and transforms with torch.
+import hvae.distributions.divergences
+import hvae.distributions.transforms  # noqa: F401
 from hvae.distributions.product import HypersphericalUniformProduct, VonMisesFisherProduct
 from hvae.distributions.uniform import HypersphericalUniform
 from hvae.distributions.von_mises_fisher import VonMisesFisher

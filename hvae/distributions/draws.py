@@ -58,12 +58,14 @@ def von_mises_fisher_draws(
     samples = math.prod(sample_shape)
     if samples == 0:
         return mean.expand(shape)
-    rng = fresh_stream(mean.device)
+    # Zeros of the parameters have the batch that vmap gives those: with randomness "same" each
+    # element of it then has this stream, and does not become a further row of one launch.
+    zeros = (x.new_zeros(n, dtype=torch.int64) for x, n in ((mean, 2), (concentration, 1)))
+    rng = torch.cat((fresh_key(mean.device), *zeros))
     rows = mean.reshape(-1, mean.shape[-1]), concentration.reshape(-1, len(dims))
     return ops.sample(*rows, dims, rng, samples, kappa_grad)[0].reshape(shape)
 
 
-def fresh_stream(device: torch.device) -> Tensor:
-    """A stream as `hvae.random.stream` makes them, int64 [4], keyed by torch's generator."""
-    key = torch.randint(-(2**63), 2**63 - 1, (1,), device=device)
-    return torch.nn.functional.pad(key, (0, 3))
+def fresh_key(device: torch.device) -> Tensor:
+    """The key of a stream as `hvae.random.stream` makes them, int64 [1], by torch's generator."""
+    return torch.randint(-(2**63), 2**63 - 1, (1,), device=device)

@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from hvae.distributions.constraints import WIDE, checked_dims, compute_dtype
-from hvae.distributions.draws import fresh_stream, uniform_draws
+from hvae.distributions.draws import fresh_key, uniform_draws
 from hvae.distributions.packed import log_area, spread
 from hvae.distributions.spheres import OnSpheres
 
@@ -44,7 +44,7 @@ class UniformOnSpheres(OnSpheres):
         samples, rows = math.prod(sample_shape), math.prod(self.batch_shape)
         if samples == 0:
             return self._full(shape, 0.0)
-        rng = fresh_stream(self.device)
+        rng = torch.nn.functional.pad(fresh_key(self.device), (0, 3))
         return uniform_draws(self.dims, rng, samples, rows, self.dtype).reshape(shape)
 
     def log_prob(self, value: Tensor) -> Tensor:

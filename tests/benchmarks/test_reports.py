@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -23,6 +24,7 @@ from hvae.benchmarks.reports import (
     table,
 )
 from hvae.errors import Diverged, Refused
+from hvae.runs.assembly import assemble
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,8 @@ def test_gradients_of_a_trained_run(folder, monkeypatch, capsys):
 def test_gradients_need_shells(folder, monkeypatch):
     monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
     run = runs.load_run(folder / "seed1")
-    object.__setattr__(run, "model", type(run.model).like(config(shells="3,e2"), 64))
+    description = run.model.likelihood.data
+    object.__setattr__(run, "model", assemble(config(shells="3,e2"), description))
     with pytest.raises(Refused, match="allowed: shells only"):
         gradients.measure(run, images=2, draws=8)
 
@@ -161,16 +164,21 @@ def test_wrong_arguments_are_refused_in_one_line(report, arguments, option, caps
     assert out == "" and err.count("\n") == 1 and err.startswith("hvae: error: ") and option in err
 
 
+def _packed(content):
+    """A .gz file; the same bytes at any time."""
+    return gzip.compress(content, mtime=0)
+
+
 @pytest.mark.parametrize(
     "content, said",
     [
         (b"nu,kappa\n1,2\n", "is not a table"),
-        (gzip.compress(b"nu,kappa\n1,2\n")[:-9], "is not a table"),
-        (gzip.compress(b"nu,kappa\n1\n"), "is not a table"),
-        (gzip.compress(b"nu,kappa\n1,two\n"), "is not a table"),
-        (gzip.compress(b"\xff\xfe"), "is not a table"),
-        (gzip.compress(b""), "is not a table"),
-        (gzip.compress(b"nu,kappa\n1,2\n"), "has no column A, KL"),
+        (_packed(b"nu,kappa\n1,2\n")[:-9], "is not a table"),
+        (_packed(b"nu,kappa\n1\n"), "is not a table"),
+        (_packed(b"nu,kappa\n1,two\n"), "is not a table"),
+        (_packed(b"\xff\xfe"), "is not a table"),
+        (_packed(b""), "is not a table"),
+        (_packed(b"nu,kappa\n1,2\n"), "has no column A, KL"),
     ],
 )
 def test_a_damaged_table_is_refused_in_one_line(content, said, tmp_path, capsys):
@@ -216,3 +224,22 @@ def test_likelihoods_that_diverge_are_not_timed(monkeypatch, capsys):
     monkeypatch.setattr(likelihoods, "rows", lambda *given: rows(*given) * math.nan)
     assert likelihoods.main(["--quick"]) == 3
     assert "the training step with bernoulli" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_gone_is_said_in_one_line():
+    """As `... | head -0`: no traceback, and none at the interpreter's end."""
+    script = (
+        "from hvae.benchmarks.reports import command\n"
+        "options = command.Options('x', 'x')\n"
+        "raise SystemExit(command.run(options, lambda given: print('x' * 100_000), []))\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, timeout=100
+        )
+    finally:
+        os.close(writer)
+    assert ran.returncode == 4
+    assert ran.stderr == b"hvae: error: the reader of the output has gone\n"

@@ -10,6 +10,7 @@ from few import config
 from hvae import files
 from hvae.benchmarks.reports import finished, groups, table
 from hvae.errors import Refused
+from hvae.model import LIKELIHOODS, MLP, NETWORKS, Bernoulli
 
 SETTING = config(seed=1, kl_weights="equal", parameterization="paper")
 
@@ -64,7 +65,16 @@ OTHER = {
     "parameterization": "scaled",
     "kl_weights": "1.5,1.5",
     "samples": 3,
+    "likelihood": "other",
+    "network": "other",
 }
+
+
+@pytest.fixture(autouse=True)
+def others(monkeypatch):
+    """Another likelihood and another network, by name."""
+    monkeypatch.setitem(LIKELIHOODS.own, "other", Bernoulli)
+    monkeypatch.setitem(NETWORKS.own, "other", MLP)
 
 
 def test_every_setting_is_accounted_for():
@@ -137,7 +147,7 @@ def test_a_seed_counts_once_by_the_run_that_ended_last(newest, tmp_path, capsys)
 def test_a_run_found_twice_is_one_run(tmp_path, capsys):
     seeds(tmp_path / "home", [-100.0, -104.0])
     (tmp_path / "again").symlink_to(tmp_path / "home")
-    folders = [tmp_path / "home", tmp_path / "home" / "1", tmp_path / "again"]
+    folders = [tmp_path / "again", tmp_path / "home", tmp_path / "home" / "1"]
     assert table.main(list(map(str, folders))) == 0
     out = capsys.readouterr().out
     assert "left out" not in out
@@ -237,7 +247,9 @@ def test_what_is_no_run_is_refused_in_one_line(change, said, tmp_path, capsys):
         finished.find([tmp_path])
 
 
-@pytest.mark.parametrize("arguments", [["nowhere"], [], ["run", "--colour"], ["run/config.json"]])
+@pytest.mark.parametrize(
+    "arguments", [["nowhere"], ["no\nwhere"], [], ["run", "--colour"], ["run/config.json"]]
+)
 def test_wrong_arguments_are_refused_in_one_line(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "run")

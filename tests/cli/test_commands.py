@@ -31,8 +31,16 @@ class TestTrainAndEval:
         [run] = (folder / "runs").iterdir()
         ran = hvae("eval", "--iw-samples", 5, cwd=folder)
         assert ran.returncode == 0, ran.stderr
-        assert run.name in ran.stdout and "LL" in ran.stdout and "5 samples" in ran.stdout
-        assert files.read_json(run / "eval-test-5-3.json")["iw_samples"] == 5
+        document = files.read_json(run / "eval-test-5-3.json")
+        assert document["iw_samples"] == 5
+        shown, figures = " ".join(ran.stdout.split()), document
+        assert f"{run.name}: test split, 250 images" in shown
+        for name, key in (("ELBO", "elbo"), ("RE", "re"), ("KL", "kl")):
+            assert f"{name} \u2502 {figures[key]:.2f} \u2502" in shown
+        first, second = figures["kl_per_shell"]
+        assert f"KL by shell \u2502 3: {first:.2f} e2: {second:.2f} \u2502" in shown
+        likelihood = f"{figures['ll']:.2f} +- {figures['ll_stderr']:.2f}"
+        assert f"LL \u2502 {likelihood} (5 samples) \u2502" in shown
 
     def test_json_is_one_document_on_stdout(self, home):
         folder, _ = home

@@ -98,6 +98,7 @@ class TestData:
         for name in ("http_proxy", "https_proxy"):
             monkeypatch.setenv(name, "http://127.0.0.1:9")
         monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("HVAE_DATA_DIR", raising=False)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.chdir(tmp_path)
         (tmp_path / "data").mkdir()

@@ -142,15 +142,14 @@ class TestLock:
         command = Command("train", *ENDLESS, "--out", "run", *EACH, cwd=tmp_path)
         until(lambda: len(Checkpoints(tmp_path / "run").paths()) == 2)
         yield command
-        command.process.kill()
-        command.wait()
+        command.end()
 
     @pytest.mark.parametrize("arguments", [["--resume", "run"], ["--out", "run"]])
     def test_a_second_process_is_told_so(self, owner, tmp_path, arguments):
         (tmp_path / "b").mkdir()
         arguments[1] = tmp_path / arguments[1]
         second = Command("train", *arguments, cwd=tmp_path / "b")
-        assert second.wait() == 4
+        assert second.wait(20) == 4  # without a lock it would train for ever
         [line] = second.stderr.splitlines()
         assert f"run belongs to process {owner.process.pid}, which is training it" in line
 
@@ -165,15 +164,11 @@ class TestLock:
     def test_a_run_under_training_can_be_evaluated(self, tmp_path):
         settings = ["--epochs", 100_000, "--warmup", 1, "--lookahead", 100_000, *SHORT[4:]]
         owner = Command("train", *settings, "--out", "run", *EACH, cwd=tmp_path)
-        try:
-            until((tmp_path / "run" / BEST).exists)
-            (tmp_path / "b").mkdir()
-            arguments = [tmp_path / "run", "--iw-samples", 2, "--threads", 1]
-            command = Command("eval", *arguments, cwd=tmp_path / "b")
-            assert command.wait() == 0, command.stderr
-            assert owner.process.is_alive()
-            found = files.read_json(tmp_path / "run" / "eval-test-2-5.json")
-            assert found["images"] > 0
-        finally:
-            owner.signal(signal.SIGKILL)
-            owner.wait()
+        until((tmp_path / "run" / BEST).exists)
+        (tmp_path / "b").mkdir()
+        arguments = [tmp_path / "run", "--iw-samples", 2, "--threads", 1]
+        command = Command("eval", *arguments, cwd=tmp_path / "b")
+        assert command.wait() == 0, command.stderr
+        assert owner.process.is_alive()
+        found = files.read_json(tmp_path / "run" / "eval-test-2-5.json")
+        assert found["images"] > 0

@@ -4,10 +4,14 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import threading
 
-from processes import SHORT, WHOLE
+import pytest
+from processes import SHORT, WHOLE, shell
+
+from hvae import files
 
 
 def read_all(handle, chunks):
@@ -44,3 +48,39 @@ class TestTerminal:
         assert ran.returncode == 0
         assert re.search(r"epoch .* 2/2 ELBO -\d+\.\d+ RE \d+\.\d+ KL \d+\.\d+ \d:\d\d:\d\d", text)
         assert json.loads(ran.stdout)["completed"] is True
+
+
+class TestClosed:
+    """What the shell closes is as good as /dev/null: the work is done, and nothing complains."""
+
+    @pytest.fixture
+    def run(self, home, tmp_path):
+        [run] = (home[0] / "runs").iterdir()
+        shutil.copytree(run, tmp_path / "run")
+        return tmp_path
+
+    def test_training_without_stdout(self, tmp_path):
+        settings = " ".join(SHORT)
+        ran = shell(f"hvae train {settings} --threads 1 --out run >&-", cwd=tmp_path)
+        assert (ran.returncode, ran.stdout) == (0, "")
+        assert [line[:6] for line in ran.stderr.splitlines()] == ["epoch "] * 2
+        assert files.read_json(tmp_path / "run" / "result.json")["completed"] is True
+
+    @pytest.mark.parametrize(
+        ("streams", "said"), [(">&-", 1), ("--json >&- <&-", 1), (">&- 2>&- <&-", 0)]
+    )
+    def test_evaluation(self, run, streams, said):
+        ran = shell(f"hvae eval run --iw-samples 2 --threads 1 {streams}", cwd=run)
+        assert (ran.returncode, ran.stdout) == (0, "")
+        assert [line[:7] for line in ran.stderr.splitlines()] == ["images "] * said
+        assert files.read_json(run / "run" / "eval-test-2-3.json")["images"] == 250
+
+    def test_a_refusal_without_stderr_is_a_refusal(self, tmp_path):
+        assert shell("hvae train --epochs 0 2>&-", cwd=tmp_path).returncode == 2
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("arguments", ["info", "--help", "train --help"])
+    def test_a_reader_that_has_gone_is_told_in_one_line(self, tmp_path, arguments):
+        ran = shell(f"{{ hvae {arguments}; echo $? > status; }} | true", cwd=tmp_path)
+        assert (tmp_path / "status").read_text() == "4\n"
+        assert ran.stderr == "hvae: error: the reader of the output has gone\n"

@@ -154,6 +154,7 @@ def test_every_loc_and_no_concentration_are_ordinary(dtype):
     assert (along > 0.999).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [2, 3, 11])
 def test_density_gradchecks(m):
     """First and second derivatives of log_prob, entropy and mean in everything."""

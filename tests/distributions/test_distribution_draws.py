@@ -70,18 +70,15 @@ def test_uniform_draws_are_posteriors_of_concentration_0(dims, dtype):
     assert torch.equal(uniform_draws(dims, later, 1, 3, dtype), z[2:, 1:])
 
 
-def test_uniform_draws_name_their_first_shell(monkeypatch):
-    """The index of their first shell reaches the kernel, which counts from 0 unless told."""
-    seen, sample = [], ops.sample
-
-    def recorded(*arguments, **named):
-        seen.append(named)
-        return sample(*arguments)
-
-    monkeypatch.setattr(ops, "sample", recorded)
-    for shell in (0, 5):
-        uniform_draws((3,), random.stream(8, "prior"), 1, 2, DOUBLE, shell)
-    assert seen == [{}, {"shell": 5}]
+def test_uniform_draws_from_a_later_shell(dtype):
+    """A shell draws the same in whatever group it stands, and never what another shell draws."""
+    rng = random.stream(8, "prior", device=torch.get_default_device())
+    whole = uniform_draws((3, 5, 7), rng, 3, 4, dtype)
+    for shell, columns in enumerate((slice(0, 3), slice(3, 8), slice(8, 15))):
+        m = columns.stop - columns.start
+        assert torch.equal(uniform_draws((m,), rng, 3, 4, dtype, shell), whole[..., columns])
+    equal = uniform_draws((3, 3), rng, 3, 4, dtype)
+    assert not (equal[..., :3] == equal[..., 3:]).any()
 
 
 @pytest.mark.parametrize("m", [2, 3, 11])

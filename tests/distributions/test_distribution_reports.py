@@ -11,7 +11,7 @@ import exact
 import torch
 
 from hvae import distributions
-from hvae.benchmarks import accuracy, failures
+from hvae.benchmarks.reports import accuracy, failures
 
 
 def test_examples():
@@ -31,7 +31,7 @@ def test_examples():
 
 
 def test_accuracy_report():
-    """python -m hvae.benchmarks.accuracy: every bar met, no value lost."""
+    """The report "accuracy": every bar is met, no value is lost."""
     seen = set()
     for quantity, dtype, points, bar, ours, theirs in accuracy.compare(exact.TABLES):
         assert points > 2000 and ours.error <= bar and ours.lost == 0, (quantity, dtype, ours)
@@ -41,10 +41,10 @@ def test_accuracy_report():
 
 
 def test_failures_report(monkeypatch, capsys):
-    """python -m hvae.benchmarks.failures: the numbers of docs/distributions.md, hvae's side."""
+    """The report "failures": the numbers of docs/distributions.md, on hvae's side."""
     monkeypatch.setattr(failures, "DRAWS", 2000)
     with torch.device("cpu"):
-        failures.main()
+        failures.main([])
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     for row in document["gradient_in_kappa"]:
         assert abs(row["hvae"] - 1) < 5 * row["standard error"]

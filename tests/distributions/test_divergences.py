@@ -15,7 +15,7 @@ import torch
 from directions import DOUBLE, circle, directions
 from torch.distributions import kl_divergence
 
-from hvae.benchmarks import accuracy
+from hvae.benchmarks.reports import accuracy
 from hvae.distributions import (
     HypersphericalUniform,
     HypersphericalUniformProduct,
@@ -85,6 +85,7 @@ def test_divergences_are_means_of_log_ratios():
         assert abs(gap.mean() - value) <= 4 * gap.std() / 200 + 1e-12
 
 
+@pytest.mark.slow
 def test_divergence_gradchecks():
     """First and second derivatives, near and far concentrations, one shell and several."""
     dims = (2, 3)

@@ -223,6 +223,7 @@ def everything(raw, kappa, value):
     return draws.sum() + densities.sum() + mixed.sum() + divergences.sum() + moments.sum()
 
 
+@pytest.mark.slow
 def test_compile_fullgraph():
     """One graph, the same key from torch's generator, the same gradients.
 
@@ -285,10 +286,42 @@ def test_vmap():
     def draw(loc, kappa):
         return VonMisesFisher(loc, kappa).rsample((7,))
 
-    for randomness in ("same", "different"):
-        z = torch.vmap(draw, randomness=randomness)(points, kappa + 1e6)
-        assert z.shape == (4, 7, 3) and z.flatten().unique().numel() == z.numel()
-        assert ((z * points[:, None]).sum(-1) > 0.99).all()
+    z = torch.vmap(draw, randomness="different")(points, kappa + 1e6)
+    assert z.shape == (4, 7, 3) and z.flatten().unique().numel() == z.numel()
+    assert ((z * points[:, None]).sum(-1) > 0.99).all()
+
+
+@pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0)])
+def test_vmap_with_the_same_randomness(axes):
+    """Every element draws as it would alone after the same seed, with its own gradient."""
+
+    def draw(loc, kappa):
+        return VonMisesFisher(loc, kappa).rsample((7,))
+
+    def together(*parameters):
+        torch.manual_seed(9)
+        return torch.vmap(draw, in_dims=axes, randomness="same")(*parameters)
+
+    def one_by_one(*parameters):
+        draws = []
+        for i in range(4):
+            torch.manual_seed(9)
+            draws.append(
+                draw(
+                    *(x if axis is None else x[i] for x, axis in zip(parameters, axes, strict=True))
+                )
+            )
+        return torch.stack(draws)
+
+    full = directions(4, 2, 3), torch.rand(4, 2, dtype=DOUBLE) * 9 + 1
+    parameters = [
+        (x[0] if axis is None else x).clone().requires_grad_()
+        for x, axis in zip(full, axes, strict=True)
+    ]
+    values = [function(*parameters) for function in (together, one_by_one)]
+    torch.testing.assert_close(*values, rtol=1e-14, atol=1e-14)
+    gradients = [torch.autograd.grad(z.square().sum() + z.sum(), parameters) for z in values]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda q: pickle.loads(pickle.dumps(q))])

@@ -99,6 +99,24 @@ def test_weights_are_of_the_components_of_the_settings():
         TrainConfig(shells="3,e2", kl_weights="2")
 
 
+def test_a_data_folder_is_kept_absolute(tmp_path, monkeypatch):
+    """It need not be there: a run is described before it is made."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("data", "./data", "x/../data", str(tmp_path / "data")):
+        assert TrainConfig(data_dir=folder).data_dir == str(tmp_path / "data")
+    assert TrainConfig().data_dir is None
+    document = {**TrainConfig().to_json(), "data_dir": "data"}
+    assert TrainConfig.from_json(document).data_dir == str(tmp_path / "data")
+
+
+def test_what_changes_no_figure_is_not_deciding():
+    one, other = TrainConfig(), TrainConfig(data_dir="/data", checkpoint_every=3)
+    assert one.deciding() == other.deciding()
+    assert set(one.to_json()) - set(one.deciding()) == {"data_dir", "checkpoint_every"}
+    for change in ({"seed": 1}, {"shells": "3"}, {"samples": 2}, {"hidden": (3,)}):
+        assert TrainConfig(**change).deciding() != one.deciding()
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -2,16 +2,21 @@
 
 import json
 import math
+from dataclasses import replace
 
 import exact
 import pytest
 import torch
 from few import config, digits, trainer
+from parts import Convolutions
+from torch import nn
 
-from hvae import data, files, load_run, train
+from hvae import data, files, load_run, resume, train
+from hvae.description import DataDescription, Kind
 from hvae.errors import Diverged, EnvironmentProblem, Interrupted, Refused
 from hvae.evaluation.elbo import elbo
 from hvae.latent import KAPPA_GRADIENTS
+from hvae.model import NETWORKS
 from hvae.observer import Observer
 from hvae.runs import read_config
 from hvae.runs.assembly import assemble
@@ -184,17 +189,62 @@ class TestTrain:
 
 class TestDevices:
     @pytest.mark.parametrize("device", exact.DEVICES)
-    def test_a_run_repeats_to_the_bit_and_agrees_with_the_cpu(self, tmp_path, device):
+    def test_a_run_repeats_to_the_bit(self, tmp_path, device):
+        for name in ("a", "b"):
+            train(config(device=device, threads=1), tmp_path / name)
+        assert without_seconds(tmp_path / "a") == without_seconds(tmp_path / "b")
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+    def test_a_run_on_a_gpu_agrees_with_one_on_the_cpu(self, tmp_path):
         """The noise is that of the CPU; float32 sums differ in order, and Adam divides by small
         roots, so weights drift by parts of lr * steps = 9e-3 and nats by parts of a thousandth."""
-        for name, where in (("cpu", "cpu"), ("a", device), ("b", device)):
-            train(config(device=where, threads=1), tmp_path / name)
-        cpu, a, b = (without_seconds(tmp_path / name) for name in ("cpu", "a", "b"))
-        assert a == b
-        for one, other in zip(cpu, a, strict=True):
+        for device in ("cpu", "cuda"):
+            train(config(device=device, threads=1), tmp_path / device)
+        cpu, cuda = (without_seconds(tmp_path / device) for device in ("cpu", "cuda"))
+        for one, other in zip(cpu, cuda, strict=True):
             for split in ("train", "validation"):
                 assert one[split]["elbo"] == pytest.approx(other[split]["elbo"], rel=1e-3)
                 assert one[split]["kappa"] == pytest.approx(other[split]["kappa"], rel=1e-2)
+
+
+class TestOtherParts:
+    """A network of another package, with batch normalization, behind its name."""
+
+    @pytest.fixture(autouse=True)
+    def convolutional(self, monkeypatch):
+        monkeypatch.setitem(NETWORKS.own, "convolutional", Convolutions)
+
+    def test_the_best_model_is_the_one_that_was_validated(self, tmp_path):
+        """As it is read back, with the running means of that epoch."""
+        result = train(config(network="convolutional", epochs=4), tmp_path / "run")
+        model = load_run(tmp_path / "run").model
+        assert isinstance(model.encoder[2], nn.BatchNorm2d) and not model.training
+        assert elbo(model, digits().validation, 0) == result["validation"]
+
+    def test_it_goes_on_to_the_same_bits(self, tmp_path):
+        class Cut(Observer):
+            def epoch(self, line, epochs):
+                if line["epoch"] == 2:
+                    raise KeyboardInterrupt
+
+        settings = config(network="convolutional", epochs=4)
+        train(settings, tmp_path / "whole")
+        with pytest.raises(Interrupted):
+            train(settings, tmp_path / "cut", observer=Cut())
+        resume(tmp_path / "cut")
+        whole, cut = (newest(tmp_path / name)[0] for name in ("whole", "cut"))
+        assert whole["weights/decoder.4.num_batches_tracked"] == 12
+        assert whole.keys() == cut.keys()
+        assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+    def test_data_that_it_does_not_fit_are_refused_before_anything_is_written(
+        self, tmp_path, monkeypatch
+    ):
+        flat = replace(digits(), description=DataDescription((64,), Kind.BINARY))
+        monkeypatch.setattr(data, "load", lambda *arguments, **options: flat)
+        with pytest.raises(Refused, match="^--network: convolutional .* allowed: images of 8 x 8"):
+            train(config(network="convolutional"), tmp_path / "run")
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestDivergence:

@@ -1,4 +1,4 @@
-"""hvae.training.resumption: damage is named and never used, and nothing is unpickled."""
+"""hvae.training.resumption: all that counts is carried over, damage is named and never used."""
 
 import os
 import pickle
@@ -8,7 +8,7 @@ import exact
 import pytest
 import torch
 from few import config, digits
-from processes import outcome
+from processes import outcome, tree
 
 import hvae
 from hvae import data, files
@@ -17,6 +17,7 @@ from hvae.observer import Observer
 from hvae.runs import load_run
 from hvae.runs.checkpoints import Checkpoints
 from hvae.runs.folder import BEST, CONFIG, METRICS, RESULT
+from hvae.training import protocol
 
 EPOCHS, CUT = 6, 4
 
@@ -72,10 +73,6 @@ def resume(run):
     return ear
 
 
-def tree(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def flip(path, place):
     content = bytearray(path.read_bytes())
     content[place] ^= 1
@@ -105,6 +102,162 @@ DAMAGES = {
     "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
     "not safetensors": lambda path: path.write_bytes(b"\x80\x04."),
 }
+
+
+def reseal(run, change):
+    """Change the newest checkpoint, which stays valid."""
+    path = newest(run)
+    tensors, document = files.read_packed(path)
+    change(tensors, document)
+    files.write_tensors(path, tensors, document)
+    return path
+
+
+def result(run):
+    return files.read_json(run / RESULT)
+
+
+def best(run):
+    """The epoch that best.safetensors is of."""
+    return files.read_packed(run / BEST)[1]["epoch"]
+
+
+class TestBest:
+    """Validation ELBOs by script, so that the epochs after the cut are on one side of the best."""
+
+    def follow(self, monkeypatch, *elbos):
+        """Let the validation ELBO of the next epochs be these."""
+        script = iter(elbos)
+        original = protocol.elbo
+        scripted = lambda *given: {**original(*given), "elbo": next(script)}  # noqa: E731
+        monkeypatch.setattr(protocol, "elbo", scripted)
+
+    @pytest.mark.parametrize(
+        ("before", "after", "epoch"),
+        [
+            ((-9, -10, -12, -13), (-11, -10.5), 2),
+            ((-9, -12, -10, -13), (-9.995, -11), 3),
+            ((-9, -12, -10, -13), (-9.5, -11), 5),
+            ((-9, -10, -12, -13), (-11, -9), 6),
+        ],
+    )
+    def test_a_later_epoch_must_be_better_than_the_best_before(
+        self, tmp_path, monkeypatch, before, after, epoch
+    ):
+        """Warm-up ends with epoch 2: the first one, better in some of these, never counts."""
+        with monkeypatch.context() as patch:
+            self.follow(patch, *before, *after)
+            hvae.train(config(epochs=EPOCHS), tmp_path / "whole", checkpoint_every=0)
+        run = tmp_path / "run"
+        with monkeypatch.context() as patch:
+            self.follow(patch, *before)
+            with pytest.raises(Interrupted):
+                hvae.train(config(epochs=EPOCHS), run, checkpoint_every=0, observer=Cut())
+        with monkeypatch.context() as patch:
+            self.follow(patch, *after)
+            assert resume(run).epochs == [CUT]
+        assert outcome(run) == outcome(tmp_path / "whole")
+        assert (result(run)["best_epoch"], best(run)) == (epoch, epoch)
+
+    def test_lookahead_counts_from_the_best_epoch_before(self, tmp_path, monkeypatch):
+        settings, run = config(epochs=50, lookahead=4), tmp_path / "run"
+        with monkeypatch.context() as patch:
+            self.follow(patch, -9, -10, -12, -13)
+            with pytest.raises(Interrupted):
+                hvae.train(settings, run, checkpoint_every=0, observer=Cut())
+        with monkeypatch.context() as patch:
+            self.follow(patch, -11, -12)  # 2 + 4 is the last epoch: a further one would find none
+            resume(run)
+        ended = result(run)
+        assert (ended["stopped"], ended["epochs"], ended["best_epoch"]) == ("lookahead", 6, 2)
+
+
+class TestCarriedOver:
+    @pytest.fixture
+    def clock(self, monkeypatch):
+        """The time of `time.perf_counter`, which stands still unless a test moves it."""
+        now = [100.0]
+        monkeypatch.setattr(protocol.time, "perf_counter", lambda: now[0])
+        return now
+
+    def test_seconds_add_up(self, run, clock):
+        reseal(run, lambda tensors, document: document.update(seconds=1000.0))
+
+        class Slow(Observer):
+            def epoch(self, line, epochs):
+                clock[0] += 3.5
+
+        hvae.resume(run, observer=Slow(), checkpoint_every=0)
+        assert result(run)["seconds"] == 1000.0 + (EPOCHS - CUT) * 3.5
+        assert files.read_packed(newest(run))[1]["seconds"] == 1000.0 + (EPOCHS - CUT) * 3.5
+
+    def test_the_time_between_the_two_processes_does_not_count(self, run, clock):
+        seconds = files.read_packed(newest(run))[1]["seconds"]
+        clock[0] += 1e6
+        resume(run)
+        assert result(run)["seconds"] == seconds > 0
+
+    def test_warnings_are_neither_lost_nor_doubled(self, run, monkeypatch):
+        """Those of the data are found again by every process; others stand in the checkpoint."""
+        kept = ["the file is another", "epochs 1 to 2 were trained with hvae 0.0"]
+        reseal(run, lambda tensors, document: document.update(warnings=kept))
+        warned = data.Dataset(**{**vars(digits()), "warnings": ("the file is another", "a new")})
+        monkeypatch.setattr(data, "load", lambda *arguments, **options: warned)
+        ear = resume(run)
+        assert ear.warnings == ["the file is another", "a new"]
+        expected = ["the file is another", "a new", "epochs 1 to 2 were trained with hvae 0.0"]
+        assert result(run)["warnings"] == expected
+        assert files.read_packed(newest(run))[1]["warnings"] == expected
+
+    def test_steps_and_the_best_figures(self, run):
+        state = files.read_packed(newest(run))[1]
+        lines = (run / METRICS).read_text().splitlines()
+        resume(run)
+        steps = -(-len(digits().train) // 50)
+        assert (state["steps"], result(run)["steps"]) == (CUT * steps, EPOCHS * steps)
+        assert (run / METRICS).read_text().splitlines()[:CUT] == lines
+
+
+class TestInterval:
+    @pytest.fixture
+    def saved(self, monkeypatch):
+        """The epochs whose checkpoints are written."""
+        epochs, write = [], Checkpoints.write
+
+        def noted(self, state, tensors):
+            epochs.append(state.epoch)
+            return write(self, state, tensors)
+
+        monkeypatch.setattr(Checkpoints, "write", noted)
+        return epochs
+
+    @pytest.mark.parametrize(("every", "epochs"), [(0.0, [5, 6]), (1e9, [6])])
+    def test_that_of_the_run_is_remembered(self, tmp_path, saved, every, epochs):
+        run = tmp_path / "run"
+        with pytest.raises(Interrupted):
+            hvae.train(config(epochs=EPOCHS, checkpoint_every=every), run, observer=Cut())
+        saved.clear()
+        resume(run)
+        assert saved == epochs
+        assert files.read_packed(newest(run))[1]["config"]["checkpoint_every"] == every
+
+    @pytest.mark.parametrize(("every", "epochs"), [(0, [5, 6]), (1e9, [6])])
+    def test_another_is_for_this_time(self, tmp_path, saved, every, epochs):
+        """The settings stay as they are, and with them what the run does the next time."""
+        run, own = tmp_path / "run", 0.0 if every else 1e9
+        with pytest.raises(Interrupted):
+            hvae.train(config(epochs=EPOCHS, checkpoint_every=own), run, observer=Cut())
+        settings = (run / CONFIG).read_bytes()
+        saved.clear()
+        hvae.resume(run, checkpoint_every=every)
+        assert saved == epochs and (run / CONFIG).read_bytes() == settings
+
+    @pytest.mark.parametrize("every", [-1, "3", True])
+    def test_one_that_is_not_allowed_is_refused_and_nothing_changes(self, run, every):
+        before = tree(run)
+        with pytest.raises(Refused, match="--checkpoint-every: .* allowed: seconds from 0"):
+            hvae.resume(run, checkpoint_every=every)
+        assert tree(run) == before
 
 
 class TestDamage:
@@ -236,13 +389,6 @@ class TestMetrics:
 class TestStrangers:
     """A checkpoint with a valid checksum, but not of this run."""
 
-    def reseal(self, run, change):
-        path = newest(run)
-        tensors, document = files.read_packed(path)
-        change(tensors, document)
-        files.write_tensors(path, tensors, document)
-        return path
-
     def used_the_one_before(self, made, run, path, message):
         ear = resume(run)
         assert str(path) in ear.warnings[0] and message in ear.warnings[0]
@@ -271,7 +417,7 @@ class TestStrangers:
         ],
     )
     def test_states(self, made, run, change, message):
-        path = self.reseal(run, lambda tensors, document: document.update(change))
+        path = reseal(run, lambda tensors, document: document.update(change))
         self.used_the_one_before(made, run, path, message)
 
     @pytest.mark.parametrize(
@@ -291,7 +437,7 @@ class TestStrangers:
             else:
                 tensors["weights/to_posterior.bias"] = value
 
-        self.used_the_one_before(made, run, self.reseal(run, change), message)
+        self.used_the_one_before(made, run, reseal(run, change), message)
 
     def test_of_another_seed(self, made, run, tmp_path):
         hvae.train(config(epochs=CUT, seed=1), tmp_path / "other")
@@ -310,7 +456,7 @@ class TestStrangers:
         def older(tensors, document):
             document["versions"]["torch"] = "2.10"
 
-        self.reseal(run, older)
+        reseal(run, older)
         [warning] = resume(run).warnings
         assert warning.startswith(f"epochs 1 to {CUT} were trained with ") and "2.10" in warning
         assert files.read_json(run / RESULT)["warnings"] == [warning]

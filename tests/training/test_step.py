@@ -72,6 +72,57 @@ class TestStep:
         for a, b in zip(one.parameters, other.parameters, strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-5)  # 3 steps of 1e-3
 
+    @pytest.mark.parametrize("lr", [1e-3, 0.5])
+    def test_it_is_adam_as_it_is_written(self, lr):
+        """Kingma and Ba (2015), algorithm 1, with 0.9, 0.999 and 1e-8, five steps in float64.
+
+        The gradients here are 0 or of a size between 3e-5 and 0.7, and Adam divides by that size.
+        So their rounding moves a weight by parts of 1e-11 of the rate; an epsilon that is wrong by
+        a tenth moves one by 3e-5 of it, and a beta2 of 0.9989 by more.
+        """
+        one, model = (few.vae().double() for _ in range(2))
+        one = Trainer(one, lr, 50)
+        weight = torch.tensor([0.25, 0.75], dtype=torch.float64)
+        images = digits().train[:50]
+        parameters = list(model.parameters())
+        first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+        for t in range(1, 6):
+            rng = random.stream(0, "train", step=t)
+            one.step(images, rng, weight, torch.zeros(()))
+            terms = model.terms(images, rng)
+            value = (terms.kl @ weight - terms.log_likelihood[0]).mean()
+            gradients = torch.autograd.grad(value, parameters)
+            with torch.no_grad():
+                for p, g, m, v in zip(parameters, gradients, first, second, strict=True):
+                    m.copy_(0.9 * m + 0.1 * g)
+                    v.copy_(0.999 * v + 0.001 * g * g)
+                    root = (v / (1 - 0.999**t)).sqrt()
+                    p -= lr * (m / (1 - 0.9**t)) / (root + 1e-8)  # noqa: PLW2901
+            state = one.optimizer_state()
+            for i, (name, p) in enumerate(one.model.named_parameters()):
+                torch.testing.assert_close(p, parameters[i], rtol=0, atol=1e-7 * lr)
+                assert state[f"{name}.step"] == t
+                for key, mine in (("exp_avg", first[i]), ("exp_avg_sq", second[i])):
+                    scale = mine.abs().max().item()
+                    atol = 1e-9 * scale
+                    torch.testing.assert_close(state[f"{name}.{key}"], mine, rtol=0, atol=atol)
+
+    def test_its_trace_has_what_arrives_at_the_raw_parameters(self):
+        """Those of the posterior, its concentrations, and the gradients summed over the rows."""
+        one = trainer(kl_weights=(0.5, 2.0))
+        images, rng = digits().train[:50], random.stream(0, "train", step=0)
+        terms = one.model.terms(images, rng)
+        value = (terms.kl.sum(1) - terms.log_likelihood[0]).mean()
+        (arriving,) = torch.autograd.grad(value, terms.posterior.raw)
+        trace = step(one)
+        assert torch.equal(trace.raw, terms.posterior.raw)
+        assert torch.equal(trace.concentration, terms.posterior.concentration)
+        scale = arriving.abs().sum(0)
+        bound = 50 * torch.finfo(torch.float32).eps * scale
+        assert ((trace.raw_gradient - arriving.sum(0)).abs() <= bound).all()
+        assert not any(tensor.requires_grad for tensor in trace)
+        assert all(parameter.grad is None for parameter in one.parameters)
+
     def test_its_trace_has_the_mean_over_samples(self):
         one = trainer(samples=3)
         images, rng = digits().train[:50], random.stream(0, "train", step=0)

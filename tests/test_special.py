@@ -12,20 +12,10 @@ import torch
 from hvae import ops, special
 
 FUNCTIONS = [special.log_iv, special.log_ive, special.iv_ratio, special.log_hyp0f1]
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
 INF, NAN = math.inf, math.nan
 
 
-@pytest.fixture(params=exact.DEVICES, autouse=True)
-def device(request):
-    """New tensors are made there."""
-    with torch.device(request.param):
-        yield request.param
-
-
-@pytest.fixture(params=DTYPES)
-def dtype(request):
-    return DTYPES[request.param]
+pytestmark = pytest.mark.usefixtures("device")
 
 
 @pytest.fixture(params=FUNCTIONS, ids=lambda function: function.__name__)

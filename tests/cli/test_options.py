@@ -1,0 +1,154 @@
+"""The options of `hvae train` are the settings of a run, each declared once, and of no other."""
+
+import re
+from dataclasses import fields
+
+import pytest
+from few import config, digits
+from processes import one_line
+
+from hvae import data, files, train
+from hvae.cli import main
+from hvae.cli.eval import command as eval_command
+from hvae.cli.train import command as train_command
+from hvae.runs import TrainConfig, read_config
+from hvae.runs.checkpoints import Checkpoints
+from hvae.runs.config import options
+
+NAMES = [field.name for field in fields(TrainConfig)]
+PARAMETERS = {parameter.name: parameter for parameter in train_command.params}
+REMEMBERED = ("data_dir", "checkpoint_every")  # what --resume may be given anew
+FLAG = {name: f"--{name.replace('_', '-')}" for name in NAMES}
+
+# A value of every setting that is not its default, as typed and as kept.
+OTHERS = {
+    "dataset": ("caltech", "caltech"),
+    "shells": ("2,e1", "2,e1"),
+    "likelihood": ("bernoulli", "bernoulli"),
+    "network": ("mlp", "mlp"),
+    "hidden": ("7,5", (7, 5)),
+    "epochs": ("2", 2),
+    "warmup": ("1", 1),
+    "lookahead": ("3", 3),
+    "batch_size": ("40", 40),
+    "lr": ("0.002", 0.002),
+    "kappa_grad": ("naive", "naive"),
+    "parameterization": ("scaled", "scaled"),
+    "kl_weights": ("1,2.5", "1.0,2.5"),
+    "samples": ("2", 2),
+    "seed": ("6", 6),
+    "device": ("cpu", "cpu"),
+    "threads": ("2", 2),
+    "data_dir": ("/", "/"),
+    "checkpoint_every": ("0", 0.0),
+}
+
+
+def test_every_field_is_an_option_in_its_place():
+    assert list(options()) == NAMES == [name for name in PARAMETERS if name in NAMES]
+    assert [PARAMETERS[name].opts for name in NAMES] == [[FLAG[name]] for name in NAMES]
+
+
+def test_and_nothing_else_is_but_where_and_how():
+    others = {name for name in PARAMETERS if name not in NAMES}
+    assert others == {"out", "run", "as_json", "quiet"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_default_is_that_of_the_field(name):
+    default = getattr(TrainConfig(), name)
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    assert PARAMETERS[name].default == shown
+
+
+def test_help_shows_each_with_its_default_and_what_it_is(capfd):
+    assert main(["train", "--help"]) == 0
+    shown = " ".join(capfd.readouterr().out.split())
+    for name, declared in options().items():
+        default = PARAMETERS[name].default
+        words = " ".join(declared.help().split())
+        tail = "" if default is None else rf" \[default: {re.escape(str(default))}\]"
+        assert re.search(rf"{FLAG[name]} [A-Z]+ {re.escape(words)}{tail}", shown), name
+
+
+def test_every_value_reaches_the_run(tmp_path, monkeypatch):
+    """Two of them have one value only."""
+    monkeypatch.setattr(data, "load", lambda name, folder=None, **more: digits())
+    monkeypatch.chdir(tmp_path)
+    typed = [word for name in NAMES for word in (FLAG[name], OTHERS[name][0])]
+    assert main(["train", *typed, "--out", "run", "--quiet"]) == 0
+    found, default = read_config(tmp_path / "run"), TrainConfig()
+    assert {name: getattr(found, name) for name in NAMES} == {n: OTHERS[n][1] for n in NAMES}
+    only_one = {"likelihood", "network", "device"}
+    assert {name for name in NAMES if getattr(found, name) == getattr(default, name)} == only_one
+
+
+class TestEval:
+    @pytest.fixture
+    def run(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
+        monkeypatch.chdir(tmp_path)
+        train(config(seed=4), "run")
+        return tmp_path / "run"
+
+    def test_it_takes_500_samples_of_the_test_split_with_the_seed_of_the_run(self, run, capfd):
+        assert main(["eval", "run", "--quiet"]) == 0
+        assert "(500 samples)" in capfd.readouterr().out
+        assert files.read_json(run / "eval-test-500-4.json")["iw_samples"] == 500
+
+    def test_its_help_says_so(self, capfd):
+        assert main(["eval", "--help"]) == 0
+        shown = " ".join(capfd.readouterr().out.split())
+        assert "--iw-samples INTEGER Samples a row. [default: 500]" in shown
+        assert "--split NAME test, validation, train. [default: test]" in shown
+
+    def test_every_option_reaches_the_evaluation(self, run, tmp_path, monkeypatch):
+        folders = []
+        monkeypatch.setattr(
+            data, "load", lambda name, folder=None, **options: folders.append(folder) or digits()
+        )
+        typed = ["--iw-samples", "3", "--split", "validation", "--seed", "8", "--threads", "2"]
+        typed += ["--device", "cpu", "--data-dir", str(tmp_path), "--quiet", "--json"]
+        flags = {option for parameter in eval_command.params for option in parameter.opts}
+        assert set(typed[::2]) | {"--json", "--quiet"} >= flags - {"run"}
+        assert main(["eval", "run", *typed]) == 0
+        document = files.read_json(run / "eval-validation-3-8.json")
+        assert (document["images"], document["threads"]) == (40, 2)
+        assert folders == [str(tmp_path)]
+
+
+class TestResume:
+    """The newest checkpoint says what the process that wrote it was told."""
+
+    @pytest.fixture
+    def run(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
+        monkeypatch.chdir(tmp_path)
+        typed = ["--shells", "3", "--hidden", "8", "--epochs", "2", "--checkpoint-every", "0"]
+        assert main(["train", *typed, "--out", "run", "--quiet"]) == 0
+        (tmp_path / "run" / "result.json").unlink()
+        return tmp_path / "run"
+
+    @pytest.mark.parametrize(("typed", "every"), [([], 0.0), (["--checkpoint-every", "70"], 70.0)])
+    def test_the_interval_is_that_of_the_run_or_of_the_command(self, run, typed, every):
+        assert main(["train", "--resume", "run", "--quiet", *typed]) == 0
+        _, state = files.read_packed(Checkpoints(run).paths()[0])
+        assert state["config"]["checkpoint_every"] == every
+        assert read_config(run).checkpoint_every == 0.0
+
+    def test_the_data_folder_is_that_of_the_command(self, run, monkeypatch):
+        asked = []
+
+        def load(name, folder=None, *, recorded=None, **options):
+            asked.append((folder, recorded))
+            return digits()
+
+        monkeypatch.setattr(data, "load", load)
+        assert main(["train", "--resume", "run", "--quiet", "--data-dir", "some where"]) == 0
+        assert asked == [("some where", None)]
+
+    @pytest.mark.parametrize("name", [name for name in NAMES if name not in REMEMBERED])
+    def test_other_settings_are_refused(self, run, capfd, name):
+        assert main(["train", "--resume", "run", FLAG[name], OTHERS[name][0]]) == 2
+        assert f"{FLAG[name]} is not allowed with --resume" in one_line(capfd.readouterr().err)
+        assert not (run / "result.json").exists()

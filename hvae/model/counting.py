@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 _SERIES = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)  # DLMF 5.11.1, in odd powers of 1/y
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
@@ -66,17 +65,26 @@ class _LogChoose(torch.autograd.Function):
             log_ratio -= 0.5 * inverse
             log_ratio += _series_slope(inverse)
             log_ratio -= _product_slope(s, u)
-            ctx.save_for_backward(log_ratio + of_t)
-            ctx.shape = t.shape
+            ctx.save_for_backward(log_ratio + of_t, t)
         return terms.sum(-1)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor | None]:
         if not ctx.needs_input_grad[1]:
             return None, None
-        (slope,) = ctx.saved_tensors
-        return None, (grad[..., None] * slope).sum_to_size(ctx.shape)
+        return None, _Gradient.apply(grad, *ctx.saved_tensors)
+
+
+class _Gradient(torch.autograd.Function):
+    """The gradient in t, which knows that it depends on t and has no derivative itself."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, slope: Tensor, t: Tensor) -> Tensor:
+        return (grad[..., None] * slope).sum_to_size(t.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> None:
+        raise RuntimeError("log_choose of hvae has no second derivative")
 
 
 def _series(inverse: Tensor) -> Tensor:

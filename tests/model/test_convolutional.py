@@ -10,6 +10,7 @@ from hvae.errors import Refused
 from hvae.latent import Product, parse
 from hvae.model import VAE, Bernoulli
 from hvae.model.convolutional import Convolutional
+from hvae.model.initial_weights import initialize
 from hvae.training.step import Trainer
 
 SHAPES = [(8, 8), (28, 28), (5, 7), (3, 32, 32), (1, 1, 9), (1, 13), (2, 6, 1), (1, 1)]
@@ -17,7 +18,10 @@ SHAPES = [(8, 8), (28, 28), (5, 7), (3, 32, 32), (1, 1, 9), (1, 13), (2, 6, 1), 
 
 def build(shape, hidden=(4, 6, 10), outputs=None, covariates=()):
     data = DataDescription(shape, Kind.REAL, covariates)
-    return Convolutional.build(data, 5, outputs or data.size, hidden)
+    network = Convolutional.build(data, 5, outputs or data.size, hidden)
+    for part in (network.encoder, network.decoder):
+        initialize(part, 0)
+    return network
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -1,6 +1,7 @@
 """hvae.model.counting: against 40 digits, at counts and dispersions of every size."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -60,8 +61,8 @@ def test_negative_binomial_probabilities_add_up_to_1(t):
     x = torch.arange(20_000, dtype=torch.float64)
     q = 0.3 if t < 100 else 0.9
     given = torch.tensor([t], dtype=torch.float64)
-    log_p = log_choose(x[:, None], given) + x * torch.tensor(1 - q).double().log()
-    total = (log_p + given * torch.tensor(q).double().log()).exp().sum()
+    log_p = log_choose(x[:, None], given) + x * math.log1p(-q)
+    total = (log_p + t * math.log(q)).exp().sum()
     assert abs(total - 1) <= 3e-9
 
 
@@ -88,7 +89,7 @@ def test_gradient_in_t_is_that_of_digamma():
 def test_there_is_no_second_derivative():
     x, t = torch.tensor([2.0]), torch.tensor([1.0], requires_grad=True)
     (slope,) = torch.autograd.grad(log_choose(x, t), t, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="^log_choose of hvae has no second derivative$"):
         slope.sum().backward()
 
 

@@ -1,5 +1,7 @@
 """Negative binomial counts with an observed library size, of single cells (Lopez et al. 2018)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -51,17 +53,12 @@ class NegativeBinomial(Likelihood):
         return x.to(self.log_share.dtype).log1p()
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """log (x + t - 1 over x) - x log(1 + t/m) - t log(1 + m/t), without cancellation.
-
-        The two logarithms are softplus of -a and of a, for a = log m - log t.
-        """
+        """log (x + t - 1 over x) - x log(1 + t/m) - t log(1 + m/t)."""
         counts, log_t = x.to(parameters.dtype), self.log_dispersion
         t = log_t.exp()
         log_library = counts.sum(-1, keepdim=True).clamp(min=1).log()
-        a = self._log_proportions(parameters) + (log_library - log_t)
-        near = (-a.abs()).exp().log1p()  # softplus(a) = near + relu(a)
-        cost: Tensor = torch.linalg.vecdot(counts + t, near)
-        cost = cost + torch.linalg.vecdot(counts, (-a).relu()) + torch.linalg.vecdot(t, a.relu())
+        log_odds = self._log_proportions(parameters) + (log_library - log_t)
+        cost: Tensor = _Cost.apply(log_odds, counts, t)
         return log_choose(counts, t) - cost
 
     def mean(self, parameters: Tensor) -> Tensor:
@@ -77,3 +74,40 @@ class NegativeBinomial(Likelihood):
 
     def _log_proportions(self, parameters: Tensor) -> Tensor:
         return (parameters + self.log_share).log_softmax(-1)
+
+
+class _Cost(torch.autograd.Function):
+    """sum_j x_j softplus(-a_j) + t_j softplus(a_j) of log odds a [K, R, D], both without loss.
+
+    softplus(a) = log(1 + e^-|a|) + relu(a). The slopes are t sigmoid(a) - x sigmoid(-a) in a and
+    softplus(a) in t, with as few numbers [K, R, D] on the way as torch allows.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        near, above = a.abs().neg_().exp_().log1p_(), a.relu()
+        cost: Tensor = torch.linalg.vecdot((above - a).add_(near), x)
+        softplus = above.add_(near)
+        cost = cost + softplus @ t
+        ctx.save_for_backward(a, x, t, softplus)
+        return cost
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor]:
+        grad_a, grad_t = _CostGradient.apply(grad, *ctx.saved_tensors)
+        return grad_a, None, grad_t
+
+
+class _CostGradient(torch.autograd.Function):
+    """Its gradients, which depend on a and t and have no derivative themselves."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, grad: Tensor, a: Tensor, x: Tensor, t: Tensor, softplus: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        slope = a.sigmoid().mul_(t).sub_(softplus.neg().exp_().mul_(x))
+        return slope.mul_(grad[..., None]), grad.flatten() @ softplus.flatten(0, -2)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> None:
+        raise RuntimeError("the negative binomial likelihood of hvae has no second derivative")

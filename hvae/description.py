@@ -32,8 +32,8 @@ class DataDescription:
         features: names of the numbers; None where there are none.
 
     Raises:
-        Refused: a shape that is not one or more integers of at least 1, or maxima or features that
-            are not one for every number.
+        Refused: a shape that is not one or more integers of at least 1, maxima or features that are
+            not one for every number, or a negative maximum.
     """
 
     shape: tuple[int, ...]
@@ -47,7 +47,11 @@ class DataDescription:
             raise Refused(f"data: a row of shape {self.shape}; allowed: sizes of at least 1")
         for name, values in (("maxima", self.maxima), ("features", self.features)):
             if values is not None and len(values) != self.size:
-                raise Refused(f"data: {len(values)} {name} for {self.size} numbers")
+                raise Refused(
+                    f"data: {len(values)} {name} for {self.size} numbers; allowed: one for each"
+                )
+        if self.maxima is not None and min(self.maxima) < 0:
+            raise Refused(f"data: maxima down to {min(self.maxima)}; allowed: 0 or more")
 
     @property
     def size(self) -> int:

@@ -106,7 +106,8 @@ class _Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         planes: Tensor = self.convolutions(self.dense(z).unflatten(-1, self.start))
-        return planes.unflatten(1, self.of_pixel).movedim(2, -1).flatten(1)
+        pixels: Tensor = planes.unflatten(1, self.of_pixel).movedim(2, -1)
+        return pixels.flatten(1)
 
 
 def _sizes(image: Sequence[int], count: int) -> list[tuple[int, int]]:

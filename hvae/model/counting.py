@@ -33,7 +33,7 @@ def log_choose(x: Tensor, t: Tensor) -> Tensor:
     Returns:
         [...]; differentiable once in t.
     """
-    summed: Tensor = _LogChoose.apply(x, t)
+    summed: Tensor = _LogChoose.apply(x, t)  # type: ignore[no-untyped-call]
     return summed
 
 
@@ -76,7 +76,8 @@ class _LogChoose(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor | None]:
         if not ctx.needs_input_grad[1]:
             return None, None
-        return None, _Gradient.apply(grad, *ctx.saved_tensors)
+        slope, t = ctx.saved_tensors
+        return None, _Gradient.apply(grad, slope, t)  # type: ignore[no-untyped-call]
 
 
 class _Gradient(torch.autograd.Function):

@@ -58,7 +58,7 @@ class NegativeBinomial(Likelihood):
         t = log_t.exp()
         log_library = counts.sum(-1, keepdim=True).clamp(min=1).log()
         log_odds = self._log_proportions(parameters) + (log_library - log_t)
-        cost: Tensor = _Cost.apply(log_odds, counts, t)
+        cost: Tensor = _Cost.apply(log_odds, counts, t)  # type: ignore[no-untyped-call]
         return log_choose(counts, t) - cost
 
     def mean(self, parameters: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class _Cost(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor]:
-        grad_a, grad_t = _CostGradient.apply(grad, *ctx.saved_tensors)
+        grad_a, grad_t = _CostGradient.apply(grad, *ctx.saved_tensors)  # type: ignore[no-untyped-call]
         return grad_a, None, grad_t
 
 

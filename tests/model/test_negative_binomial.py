@@ -128,6 +128,14 @@ def test_a_stream_gives_one_draw(likelihood):
     assert not torch.equal(one, likelihood.sample(parameters, random.stream(1, "user")))
 
 
+def test_there_is_no_second_derivative(likelihood, x):
+    parameters = numbers(2, 30, 5).requires_grad_()
+    total = likelihood.log_prob(parameters, x).sum()
+    (slope,) = torch.autograd.grad(total, parameters, create_graph=True)
+    with pytest.raises(RuntimeError, match="of hvae has no second derivative$"):
+        slope.square().sum().backward()
+
+
 def test_gradients(likelihood, x):
     parameters = numbers(2, 3, 5).requires_grad_()
 

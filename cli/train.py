@@ -20,8 +20,7 @@ def _settings(command: Decorated) -> Decorated:
     """An option for every field of `TrainConfig`, in their order."""
     defaults = TrainConfig()
     for name, declared in reversed(options().items()):
-        default = getattr(defaults, name)
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        shown = None if name == "hidden" else getattr(defaults, name)
         command = click.option(
             f"--{name.replace('_', '-')}",
             default=shown,
@@ -51,7 +50,7 @@ def command(
     run: str | None,
     as_json: bool,
     quiet: bool,
-    hidden: str,
+    hidden: str | None,
     **settings: Any,
 ) -> None:
     """Train a model and leave a run folder.
@@ -73,7 +72,8 @@ def command(
     (exit status 3).
     """
     if run is None:
-        config = TrainConfig(hidden=parse_widths(hidden), **settings)
+        widths = () if hidden is None else parse_widths(hidden)
+        config = TrainConfig(hidden=widths, **settings)
         with show.Reporter(quiet) as reporter:
             result = train(config, out, observer=reporter)
     else:

@@ -66,3 +66,14 @@ def stream(
         device: where the tensor lives; that of the op's other arguments.
     """
     return torch.tensor([key(seed, purpose), step, row, sample], dtype=torch.int64, device=device)
+
+
+def seed_of(rng: torch.Tensor) -> int:
+    """A seed below 2^63 for a generator of torch, made of all four integers of a stream.
+
+    For draws that no kernel makes. It reads the stream on the host.
+    """
+    mixed = 0
+    for word in rng.tolist():
+        mixed = _splitmix64(mixed ^ (word & _MASK))
+    return mixed >> 1

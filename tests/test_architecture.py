@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "special": {"ops"},
     "distributions": {"ops"},
     "latent": {"distributions", "errors", "ops", "registry"},
-    "model": {"description", "errors", "latent", "ops", "random", "registry"},
+    "model": {"description", "errors", "latent", "ops", "random", "registry", "rows"},
     "data": {"description", "errors", "files", "ops", "random"},
     "runs": {"data", "description", "devices", "errors", "files", "latent", "model", "random"},
     "evaluation": {

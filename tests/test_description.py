@@ -32,6 +32,42 @@ def test_size(shape, size):
     assert DataDescription(shape, Kind.REAL).size == size
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"covariates": ("batch=1", "batch=2")},
+        {"maxima": (0, 255)},
+        {"features": ("a", "b")},
+        {"covariates": ("sex=f",), "maxima": (1, 2), "features": ("", "=")},
+    ],
+    ids="+".join,
+)
+def test_what_a_description_may_say_more_survives_json(more):
+    written = DataDescription((2,), Kind.COUNTS, **more)
+    document = json.loads(json.dumps(written.to_json()))
+    assert document == {
+        "shape": [2], "kind": "counts", **{name: list(values) for name, values in more.items()}
+    }  # fmt: skip
+    again = DataDescription.from_json(document)
+    assert again == written and hash(again) == hash(written)
+    assert again != DataDescription((2,), Kind.COUNTS)
+    assert again.size == 2 and again.width == 2 + len(more.get("covariates", ()))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"maxima": (1,)}, "data: 1 maxima for 2 numbers; allowed: one for each"),
+        ({"features": ("a",) * 3}, "data: 3 features for 2 numbers; allowed: one for each"),
+        ({"maxima": (3, -1)}, "data: maxima down to -1; allowed: 0 or more"),
+    ],
+)
+def test_maxima_and_features_are_one_for_each_number(more, message):
+    with pytest.raises(Refused) as error:
+        DataDescription((2,), Kind.COUNTS, **more)
+    assert str(error.value) == message
+
+
 def test_what_tells_two_descriptions_apart():
     images = DataDescription((28, 28), Kind.BINARY)
     assert images != DataDescription((784,), Kind.BINARY)
@@ -69,6 +105,12 @@ def test_a_wrong_shape_is_refused(shape):
         {"shape": [28, None], "kind": "binary"},
         {"shape": [[28]], "kind": "binary"},
         {"text": "x" * 10_000},
+        {"shape": [2], "kind": "counts", "maxima": None},
+        {"shape": [2], "kind": "counts", "maxima": [1, 2.0]},
+        {"shape": [2], "kind": "counts", "maxima": [1, True]},
+        {"shape": [2], "kind": "counts", "maxima": [1]},
+        {"shape": [2], "kind": "counts", "features": "ab"},
+        {"shape": [2], "kind": "counts", "covariates": [1]},
     ],
     ids=lambda document: str(document)[:40],
 )

@@ -6,4 +6,5 @@ many_draws    a great many draws searched for faults
 gradients     bias and spread of the gradients in the concentration, on trained runs
 table         trained runs and their evaluations, a line a setting
 commits       the times of two commits, in turns
+likelihoods   a training step with every likelihood, against the Bernoulli one
 """

@@ -72,7 +72,7 @@ def evaluate(
     """
     observer = observer or Observer()
     check_samples(samples)
-    width, found = model.likelihood.data.size, rows[0:1].shape[1]
+    width, found = model.likelihood.data.width, rows[0:1].shape[1]
     if found != width:
         raise Refused(f"rows of {found} numbers; allowed: {width}, as the model")
     with model.evaluating():

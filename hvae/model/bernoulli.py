@@ -9,20 +9,21 @@ from hvae.model.likelihood import Likelihood
 
 
 class Bernoulli(Likelihood):
-    """x_j = 1 with probability sigmoid(l_j), independent of each other given z."""
+    """x_j = 1 with probability sigmoid(l_j), independent of each other given z.
+
+    Data of the unit interval are binarized by the data set, anew in every epoch.
+    """
 
     title = "bernoulli"
-    takes = frozenset({Kind.BINARY})
+    takes = frozenset({Kind.BINARY, Kind.UNIT})
 
     @property
     def outputs(self) -> int:
         return self.data.size
 
-    def encoder_input(self, x: Tensor) -> Tensor:
-        return x
-
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """sum_j x_j l_j - softplus(l_j), in one pass over the logits."""
+        x = x if x.dtype == torch.uint8 else x.to(parameters.dtype)
         return ops.bernoulli_log_prob(parameters, x)
 
     def mean(self, parameters: Tensor) -> Tensor:

@@ -7,18 +7,21 @@ Another likelihood is one file with a subclass of `Likelihood` and one entry in
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from hvae import random
 from hvae.description import DataDescription, Kind
 from hvae.errors import Refused
+from hvae.rows import Rows
 
 
 class Likelihood(nn.Module, ABC):
     """p(x | z): what the numbers that the decoder gives say of a row of data.
 
     A subclass sets `title` and `takes`, gives `outputs`, and computes. It may have parameters of
-    its own, which are trained with the networks. Shapes are for R rows of D numbers and K samples;
-    what is [..., outputs] may have any leading shape.
+    its own, which are trained with the networks, and buffers, which stay with the weights. Shapes
+    are for R rows of D numbers and K samples; what is [..., outputs] may have any leading shape.
 
     Args:
         data: what the rows are.
@@ -48,11 +51,29 @@ class Likelihood(nn.Module, ABC):
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """How many numbers the decoder gives for a row."""
+        """How many numbers the decoder gives for a row.
 
-    @abstractmethod
+        Where it gives several for each number of the row, those of one stand together.
+        """
+
+    @property
+    def seen(self) -> DataDescription:
+        """What `encoder_input` gives, for which the network is built."""
+        return self.data
+
+    def observe(self, train: Rows) -> None:
+        """Look at the training rows once, before training, and remember in buffers.
+
+        Args:
+            train: [N, W], on the CPU; the data are their first D numbers.
+        """
+
     def encoder_input(self, x: Tensor) -> Tensor:
-        """What the encoder sees of rows x [R, D], in any dtype: the model makes it its own."""
+        """What the encoder sees of rows x [R, D]: [R, seen.size], in any dtype.
+
+        The model makes it its own dtype.
+        """
+        return x
 
     @abstractmethod
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
@@ -73,3 +94,11 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def sample(self, parameters: Tensor, rng: Tensor) -> Tensor:
         """x ~ p(x | z) of parameters [K, R, outputs], from the stream `rng`: [K, R, D]."""
+
+
+def generator_of(rng: Tensor) -> torch.Generator:
+    """A generator of torch, on the CPU, for draws that no kernel makes: of the stream's seed.
+
+    Unlike a kernel's, its numbers depend on how many are drawn at once.
+    """
+    return torch.Generator("cpu").manual_seed(random.seed_of(rng))

@@ -32,6 +32,6 @@ class MLP(Network):
     def build(
         cls, data: DataDescription, latent_size: int, outputs: int, hidden: Sequence[int]
     ) -> "MLP":
-        encoder = perceptron([data.size, *hidden])
+        encoder = perceptron([data.width, *hidden])
         encoder.append(nn.ReLU(inplace=True))
         return cls(encoder, hidden[-1], perceptron([latent_size, *reversed(hidden), outputs]))

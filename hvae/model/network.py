@@ -17,16 +17,19 @@ class Network:
     """An encoder and a decoder.
 
     Args:
-        encoder: from rows [R, D], floating point, to features [R, features].
+        encoder: from rows [R, W], floating point, to features [R, features].
         features: the width of what the encoder gives. One linear layer makes the raw parameters of
             the posterior of it.
-        decoder: from latent points [N, m] to the parameters of the likelihood, [N, outputs].
+        decoder: from latent points [N, m] to the parameters of the likelihood, [N, outputs]. Where
+            there are C covariates, W = D + C and N points have m + C numbers: they stand behind.
 
     Attributes:
         title: for help texts.
+        widths: what `--hidden` is where the user gives none.
     """
 
     title: ClassVar[str] = "any two modules"
+    widths: ClassVar[tuple[int, ...]] = (256, 128)
 
     def __init__(self, encoder: nn.Module, features: int, decoder: nn.Module) -> None:
         self.encoder = encoder
@@ -40,10 +43,12 @@ class Network:
         """The network for a kind of data and a latent space; a registered subclass has its own.
 
         Args:
-            data: what the rows are, with the shape of one before it is flattened.
-            latent_size: m, the coordinates of a latent point.
+            data: what the encoder sees: `data.width` numbers a row, which begin with an array of
+                `data.shape`.
+            latent_size: what the decoder sees, the coordinates of a latent point and covariates.
             outputs: the numbers that the decoder gives for a row.
-            hidden: what the user asked for with `--hidden`: widths from the data inwards.
+            hidden: at least one width, from the data inwards: what the user asked for with
+                `--hidden`, or else `widths`.
 
         Raises:
             Refused: the network does not fit these data; the message says what is allowed.

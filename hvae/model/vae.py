@@ -69,6 +69,13 @@ class VAE(nn.Module):
         """Of the weights."""
         return self.to_posterior.weight.dtype
 
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Views of rows x [R, D + C]: the data [R, D], the covariates [R, C] or None for C = 0."""
+        data = self.likelihood.data
+        if not data.covariates:
+            return x, None
+        return x[:, : data.size], x[:, data.size :]
+
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
         """In the block every layer does what it does after training.
@@ -85,19 +92,31 @@ class VAE(nn.Module):
                 module.training = training
 
     def posterior(self, x: Tensor) -> ProductPosterior:
-        """q(z | x) of rows x [R, D]."""
-        seen = self.likelihood.encoder_input(x).to(self.dtype)
+        """q(z | x) of rows x [R, D + C]."""
+        data, covariates = self.split(x)
+        seen = _beside(self.likelihood.encoder_input(data).to(self.dtype), covariates)
         return self.latent.posterior(self.to_posterior(self.encoder(seen)))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, covariates: Tensor | None = None) -> Tensor:
         """Parameters [..., outputs] of the likelihood at latent points [..., m].
 
         The shells of z have length 1; the decoder sees them as `Product.to_decoder` has them, one
         below the other.
+
+        Args:
+            z: [..., m].
+            covariates: [..., C], whose leading shape broadcasts to that of z; None for zeros.
         """
-        points = self.latent.to_decoder(z).reshape(-1, self.latent.size)
-        parameters: Tensor = self.decoder(points)
+        if covariates is None:
+            covariates = self._no_covariates(z)
+        seen = _beside(self.latent.to_decoder(z), covariates)
+        parameters: Tensor = self.decoder(seen.reshape(-1, seen.shape[-1]))
         return parameters.reshape(*z.shape[:-1], parameters.shape[-1])
+
+    def _no_covariates(self, z: Tensor) -> Tensor | None:
+        """Zeros; None for a model that knows no covariates."""
+        count = len(self.likelihood.data.covariates)
+        return z.new_zeros(count) if count else None
 
     def terms(
         self,
@@ -110,13 +129,21 @@ class VAE(nn.Module):
         """The parts of the ELBO.
 
         Args:
-            x: [R, D], as the data set has them, or in the model's dtype.
+            x: [R, D + C], as the data set has them, or in the model's dtype.
             rng: the stream of the draws.
             samples: K.
             with_log_weights: whether to compute the log weights.
             posterior: of the rows, where it is known already.
         """
         posterior = self.posterior(x) if posterior is None else posterior
+        data, covariates = self.split(x)
         z, kl, log_weight, score = posterior.draw(rng, samples, with_log_weights)
-        log_likelihood = self.likelihood.log_prob(self.decode(z), x)
+        log_likelihood = self.likelihood.log_prob(self.decode(z, covariates), data)
         return Terms(log_likelihood, kl, log_weight, score, posterior)
+
+
+def _beside(x: Tensor, covariates: Tensor | None) -> Tensor:
+    """x [..., n] and the covariates behind it, in its dtype."""
+    if covariates is None:
+        return x
+    return torch.cat([x, covariates.to(x.dtype).expand(*x.shape[:-1], -1)], -1)

@@ -4,6 +4,7 @@ from hvae.description import DataDescription
 from hvae.latent import LatentOptions, Product, parse
 from hvae.model import LIKELIHOODS, NETWORKS, VAE
 from hvae.model.initial_weights import seeded
+from hvae.model.likelihoods import resolved
 from hvae.runs.config import TrainConfig
 
 
@@ -16,8 +17,11 @@ def assemble(config: TrainConfig, data: DataDescription) -> VAE:
     options = LatentOptions(config.parameterization, config.kappa_grad)
     with seeded(config.seed):
         latent = Product(parse(config.shells), options)
-        likelihood = LIKELIHOODS[config.likelihood](data)
+        likelihood = LIKELIHOODS[resolved(config.likelihood, data.kind)](data)
         network = NETWORKS[config.network].build(
-            data, latent.size, likelihood.outputs, config.hidden
+            likelihood.seen,
+            latent.size + len(data.covariates),
+            likelihood.outputs,
+            config.hidden,
         )
         return VAE(latent, network, likelihood)

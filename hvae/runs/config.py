@@ -1,6 +1,6 @@
 """The settings of a run: one frozen dataclass, checked when it is made, and its JSON form."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -8,6 +8,7 @@ from hvae import data, devices
 from hvae.errors import Refused, refused_option
 from hvae.latent import KAPPA_GRADIENTS, PARAMETERIZATIONS, grammar, kl_weights
 from hvae.model import LIKELIHOODS, NETWORKS
+from hvae.model.likelihoods import AUTO, DEFAULTS
 from hvae.runs import schema
 from hvae.runs.options import Option, Rule, integer, number, one_of, option, text
 
@@ -17,7 +18,10 @@ def _is_hidden(value: object) -> bool:
     return 1 <= len(widths) <= 64 and all(type(w) is int and 1 <= w <= 65536 for w in widths)
 
 
-_HIDDEN = Rule(_is_hidden, lambda: "1 to 64 widths separated by commas, each 1 to 65536")
+_HIDDEN = Rule(
+    lambda value: value == () or _is_hidden(value),
+    lambda: "1 to 64 widths separated by commas, each 1 to 65536",
+)
 _FOLDER = Rule(
     lambda value: value is None or isinstance(value, str), lambda: "the path of a folder"
 )
@@ -35,9 +39,11 @@ class TrainConfig:
     Attributes:
         dataset: one of `hvae.data.NAMES`.
         shells: the latent space in the language of `hvae.latent.grammar`.
-        likelihood: of a row given a latent point, one of `hvae.model.LIKELIHOODS`.
+        likelihood: of a row given a latent point, one of `hvae.model.LIKELIHOODS`, or "auto": what
+            the kind of the data has by default.
         network: encoder and decoder, one of `hvae.model.NETWORKS`.
-        hidden: widths of the encoder's layers; the decoder mirrors them.
+        hidden: widths of the encoder's layers; the decoder mirrors them. Where none are given they
+            become those of the network, `hvae.model.Network.widths`.
         epochs: how many at most, counted from 1.
         warmup: the KL weight is min(1, epoch / warmup), and 1 throughout if 0; the best model is
             recorded from epoch min(warmup, epochs) on.
@@ -73,9 +79,12 @@ class TrainConfig:
         "LIST",
     )
     likelihood: str = option(
-        "bernoulli",
-        one_of(lambda: tuple(LIKELIHOODS)),
-        lambda: f"Of a row given a latent point: {', '.join(LIKELIHOODS)}.",
+        AUTO,
+        one_of(lambda: (AUTO, *LIKELIHOODS)),
+        lambda: (
+            f"Of a row given a latent point: {', '.join((AUTO, *LIKELIHOODS))}. auto goes by the "
+            f"data: {', '.join(f'{kind.value} {name}' for kind, name in DEFAULTS.items())}."
+        ),
         "NAME",
     )
     network: str = option(
@@ -85,9 +94,12 @@ class TrainConfig:
         "NAME",
     )
     hidden: tuple[int, ...] = option(
-        (256, 128),
+        (),
         _HIDDEN,
-        "Widths of the encoder's layers; the decoder has them in reverse.",
+        lambda: (
+            "Widths of the encoder's layers; the decoder has them in reverse. If not given, "
+            f"{'; '.join(f'{name} {_written(n.widths)}' for name, n in NETWORKS.own.items())}."
+        ),
         "LIST",
     )
     epochs: int = option(300, integer(1, 10**6), "How many at most.")
@@ -159,6 +171,7 @@ class TrainConfig:
         components = grammar.parse(self.shells)
         self._set("shells", grammar.text(components))
         self._set("kl_weights", kl_weights.canonical(self.kl_weights, components))
+        self._set("hidden", self.hidden or NETWORKS[self.network].widths)
         self._set("lr", float(self.lr))
         self._set("checkpoint_every", float(self.checkpoint_every))
         if self.data_dir is not None:
@@ -187,6 +200,8 @@ class TrainConfig:
             what = f"absent: {', '.join(absent) or '-'}; unknown: {', '.join(unknown) or '-'}"
             raise Refused(f"config: {what}; allowed: exactly {', '.join(known)}")
         hidden = given["hidden"]
+        if hidden == []:
+            raise refused_option("hidden", "", _HIDDEN.allowed())
         return cls(**{**given, "hidden": tuple(hidden) if isinstance(hidden, list) else hidden})
 
     def deciding(self) -> dict[str, Any]:
@@ -207,6 +222,10 @@ def options() -> dict[str, Option]:
 def _options() -> Iterator[tuple[str, Option]]:
     for field in fields(TrainConfig):
         yield field.name, field.metadata["option"]
+
+
+def _written(widths: Sequence[int]) -> str:
+    return ",".join(map(str, widths))
 
 
 def parse_widths(text: str) -> tuple[int, ...]:

@@ -34,6 +34,7 @@ def open_state(config: TrainConfig, dataset: data.Dataset) -> TrainingState:
     device = available_device(config.device)
     model = assemble(config, dataset.description)
     model.initialize(config.seed)
+    model.likelihood.observe(dataset.train)
     weights = kl_weights.parse(config.kl_weights, model.latent.components)
     there = replace(
         dataset, train=dataset.train.to(device), validation=dataset.validation.to(device)

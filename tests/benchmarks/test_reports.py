@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from few import config, digits
 
 from hvae import data, evaluate_run, runs, train
@@ -18,6 +19,7 @@ from hvae.benchmarks.reports import (
     finished,
     gradients,
     groups,
+    likelihoods,
     many_draws,
     table,
 )
@@ -195,6 +197,33 @@ def test_a_file_that_cannot_be_read_is_said_in_one_line(tmp_path, monkeypatch, c
     monkeypatch.setattr(table, "find", fail)
     assert table.main([str(tmp_path)]) == 4
     assert capsys.readouterr().err == f"hvae: error: [Errno 13] Permission denied: '{tmp_path}'\n"
+
+
+def test_likelihoods(monkeypatch, capsys):
+    """A line a likelihood; two have a target, which their median met or missed."""
+    monkeypatch.setattr(likelihoods, "SECONDS", 0.1)
+    monkeypatch.setattr(likelihoods, "TURN", 0.001)
+    threads = torch.get_num_threads()
+    try:
+        assert likelihoods.main(["--quick"]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(likelihoods.KINDS)
+    figures = {figure["subject"]: figure for figure in json.loads(last)["figures"]}
+    for name, figure in figures.items():
+        bound = likelihoods.COST.get(name)
+        assert figure["target"] == (bound and {"at_most": bound})
+        assert figure["met"] in ((True, False) if bound else (None,))
+        assert figure["baseline"] == "bernoulli" and figure["measure"] == "cost"
+
+
+def test_likelihoods_that_diverge_are_not_timed(monkeypatch, capsys):
+    monkeypatch.setattr(likelihoods, "SECONDS", 0.1)
+    rows = likelihoods.rows
+    monkeypatch.setattr(likelihoods, "rows", lambda *given: rows(*given) * math.nan)
+    assert likelihoods.main(["--quick"]) == 3
+    assert "the training step with bernoulli" in capsys.readouterr().err
 
 
 def test_a_reader_that_has_gone_is_said_in_one_line():

@@ -10,12 +10,23 @@ from hvae import random
 from hvae.description import DataDescription, Kind
 from hvae.latent import Product, parse
 from hvae.model import MLP, NETWORKS, VAE, Bernoulli, Network
+from hvae.model.convolutional import Convolutional
+from hvae.model.gated import Gated
 from hvae.training.step import Trainer
 
 
 def test_ours():
-    assert dict(NETWORKS) == {"mlp": MLP}
+    ours = {"mlp": MLP, "gated": Gated, "conv": Convolutional}
+    assert dict(NETWORKS) == ours
     assert (NETWORKS.group, NETWORKS.base) == ("hvae.networks", Network)
+    assert all(network.title != Network.title for network in ours.values())
+
+
+def test_widths_where_the_user_gives_none():
+    """One of another package has those of `Network`, unless it says its own."""
+    widths = {name: network.widths for name, network in NETWORKS.items()}
+    assert widths == {"mlp": (256, 128), "gated": (300, 300), "conv": (32, 64, 256)}
+    assert type("Another", (Network,), {}).widths == (256, 128)
 
 
 def test_two_modules_do_not_build_themselves():

@@ -6,6 +6,7 @@ from dataclasses import fields
 import pytest
 
 from hvae.errors import Refused
+from hvae.model import NETWORKS
 from hvae.runs import TrainConfig
 from hvae.runs.config import parse_widths
 
@@ -17,7 +18,7 @@ NOT_ALLOWED = {
     "lookahead": [0, None],
     "batch_size": [0, 2.5, None],
     "lr": [0, 0.0, -1e-3, float("nan"), float("inf"), 10**400, True, "1e-3", None],
-    "hidden": [(), (0,), (256, -1), (2.0,), [256, 128], "256", (10**6,), (4,) * 65, None],
+    "hidden": [(0,), (256, -1), (2.0,), [256, 128], "256", (10**6,), (4,) * 65, None],
     "kappa_grad": ["reparam", "", None],
     "parameterization": ["exp", "", None],
     "kl_weights": [
@@ -42,7 +43,7 @@ NOT_ALLOWED = {
     "threads": [0, -2, 4096, 1.5, "2", None],
     "data_dir": [3, False],
     "likelihood": ["gauss", "", None, 3],
-    "network": ["conv", "", None, 3],
+    "network": ["convolutions", "", None, 3],
     "checkpoint_every": [-1, -0.5, 1e10, float("nan"), float("inf"), True, "10", None],
 }
 
@@ -66,6 +67,21 @@ def test_the_defaults_are_the_protocol():
     config = TrainConfig()
     assert (config.epochs, config.warmup, config.lookahead) == (300, 100, 50)
     assert (config.lr, config.batch_size, config.hidden) == (1e-3, 100, (256, 128))
+
+
+@pytest.mark.parametrize("network", ["mlp", "gated", "conv"])
+def test_widths_that_are_not_given_are_the_networks(network):
+    """config.json has numbers, whatever was given."""
+    config = TrainConfig(network=network)
+    assert config.hidden == NETWORKS[network].widths
+    assert config == TrainConfig(network=network, hidden=NETWORKS[network].widths)
+    assert config.to_json()["hidden"] == list(NETWORKS[network].widths)
+    assert TrainConfig(network=network, hidden=(7, 5)).hidden == (7, 5)
+
+
+def test_a_document_without_widths_is_refused():
+    with pytest.raises(Refused, match="^--hidden: '' is not allowed; allowed: 1 to 64 widths"):
+        TrainConfig.from_json({**TrainConfig().to_json(), "hidden": []})
 
 
 def test_equal_spaces_are_equal_settings():

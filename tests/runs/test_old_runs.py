@@ -82,7 +82,8 @@ class TestComplete:
     def test_its_settings_are_those_of_then(self, home):
         config = read_config(home / "complete")
         assert config == TrainConfig(
-            shells="2,3,e2", hidden=(8,), warmup=2, epochs=4, lr=0.01, seed=1, data_dir=None,
+            shells="2,3,e2", likelihood="bernoulli", hidden=(8,), warmup=2, epochs=4, lr=0.01,
+            seed=1, data_dir=None,
             parameterization="paper" if home.name == "schema-1" else "exponential",
             kl_weights="equal" if home.name == "schema-1" else "auto",
         )  # fmt: skip

@@ -97,3 +97,16 @@ def test_the_use_of_a_run_draws_from_other_streams(drawn, grey, monkeypatch, tmp
     run.concentration(digits().test)
     run.decode(run.encode(digits().test))
     assert drawn == []
+
+
+def test_the_seed_of_a_stream_is_of_all_its_numbers():
+    """Below 2^63, and another for each place; the same stream gives the same."""
+    places = [
+        random.stream(seed, purpose, step, row, sample)
+        for seed, purpose in ((SEED, "user"), (OTHER, "user"), (SEED, "prior"))
+        for step, row, sample in itertools.product((0, 1), repeat=3)
+    ]
+    seeds = [random.seed_of(place) for place in places]
+    assert len(set(seeds)) == len(places)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert seeds == [random.seed_of(place.clone()) for place in places]

@@ -141,7 +141,7 @@ class Trial:
         if not self.recheck or outcome.test not in self.coverage.seconds:
             return True
         alone = [outcome.test]
-        if outcome.kind != "timeout" and self._mutated(alone, (), None).kind == "passed":
+        if self._mutated(alone, (), None).kind == "passed":
             return False
         if outcome.test not in self.steady:
             self.steady[outcome.test] = self._run(alone).kind == "passed"

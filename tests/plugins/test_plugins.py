@@ -96,7 +96,9 @@ def test_without_the_package_its_names_are_refused_in_one_line(installed, monkey
     run("train", *SETTINGS, "--epochs", "1", "--out", "whole", "--quiet")
     monkeypatch.delenv("PYTHONPATH")
     said = run("eval", "whole", status=2)
-    assert said.count("\n") == 1 and "'unit-gaussian' is not allowed; allowed: auto, bernoulli" in said
+    assert (
+        said.count("\n") == 1 and "'unit-gaussian' is not allowed; allowed: auto, bernoulli" in said
+    )
 
 
 @pytest.mark.parametrize("name", ["laplace", "unit_gaussian", "one_convolution"])

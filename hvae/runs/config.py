@@ -58,8 +58,8 @@ class TrainConfig:
         samples: draws of a row in a training step; the loss is their mean.
         seed: of every random stream.
         device: "cpu", "cuda" or "cuda:N".
-        threads: CPU threads. A step takes a few milliseconds: a second thread gains a quarter at
-            784 pixels on idle cores, and loses tenfold where another process holds one of them.
+        threads: CPU threads. A step takes a few milliseconds, so that a second thread gains little,
+            and threads wait for each other where another process holds one of the cores.
         data_dir: folder of the data files; None is $HVAE_DATA_DIR or the user's cache. Another is
             kept as an absolute path, so that the run is found from every folder.
         checkpoint_every: seconds of work between checkpoints at most, where an epoch takes less;

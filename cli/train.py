@@ -1,19 +1,23 @@
 """`hvae train`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
+from hvae.observer import Observer, Observers
 from hvae.runs.config import TrainConfig, options, parse_widths
+from hvae.runs.settings_file import read_settings
 from hvae.training.begin import train
 from hvae.training.resumption import resume
 
 from . import _show as show
+from ._groups import GroupedCommand, GroupedOption
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-_WITH_RESUME = {"run", "data_dir", "checkpoint_every", "as_json", "quiet"}
+_WITH_RESUME = {"run", "data_dir", "checkpoint_every", "tensorboard", "as_json", "quiet"}
 
 
 def _settings(command: Decorated) -> Decorated:
@@ -27,12 +31,50 @@ def _settings(command: Decorated) -> Decorated:
             show_default=shown is not None,
             help=declared.help(),
             metavar=declared.metavar,
+            cls=GroupedOption,
+            group=declared.group,
         )(command)
     return command
 
 
-@click.command("train")
+def _take_settings(ctx: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
+    """What the file of --config says is the default of what was not given."""
+    if path is not None:
+        found = read_settings(path, tuple(options()))
+        ctx.default_map = {name: _typed(value) for name, value in found.items()}
+    return path
+
+
+def _typed(value: object) -> str:
+    """As one would type it: a list has commas between its items."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@contextmanager
+def _observer(quiet: bool, tensorboard: bool) -> Iterator[Observer]:
+    """Who is told of the training."""
+    with show.Reporter(quiet) as reporter:
+        if not tensorboard:
+            yield reporter
+            return
+        from hvae.tensorboard import TensorBoard
+
+        board = TensorBoard()
+        try:
+            yield Observers([reporter, board])
+        finally:
+            board.close()
+
+
+@click.command("train", cls=GroupedCommand)
 @_settings
+@click.option(
+    "--config",
+    metavar="FILE",
+    is_eager=True,
+    callback=_take_settings,
+    help="YAML with any of the settings above, or a run's config.json; what is typed wins.",
+)
 @click.option("--out", metavar="FOLDER", help="The run's folder; a new one in ./runs if not given.")
 @click.option(
     "--resume",
@@ -40,6 +82,7 @@ def _settings(command: Decorated) -> Decorated:
     metavar="RUN",
     help="Go on with a run that was cut short; its settings are its own.",
 )
+@click.option("--tensorboard", is_flag=True, help="Also write event files into RUN/tensorboard.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, the result.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
@@ -48,6 +91,8 @@ def command(
     /,
     out: str | None,
     run: str | None,
+    config: str | None,
+    tensorboard: bool,
     as_json: bool,
     quiet: bool,
     hidden: str | None,
@@ -63,6 +108,8 @@ def command(
     hvae train --dataset caltech --shells 10,10,10,11 --seed 1
     hvae train --dataset caltech --shells e41 --out runs/gaussian
     hvae train --shells 3,3,e4 --epochs 20 --warmup 5 --json > result.json
+    hvae train --config settings.yaml --seed 2
+    hvae train --config runs/gaussian/config.json --shells 10,10,10,11
     hvae train --resume runs/gaussian
 
     The folder holds config.json, metrics.jsonl, best.safetensors, last/ and result.json.
@@ -73,14 +120,14 @@ def command(
     """
     if run is None:
         widths = () if hidden is None else parse_widths(hidden)
-        config = TrainConfig(hidden=widths, **settings)
-        with show.Reporter(quiet) as reporter:
-            result = train(config, out, observer=reporter)
+        chosen = TrainConfig(hidden=widths, **settings)
+        with _observer(quiet, tensorboard) as observer:
+            result = train(chosen, out, observer=observer)
     else:
         _refuse_settings(ctx)
         own = {name: settings[name] for name in _given(ctx) & {"data_dir", "checkpoint_every"}}
-        with show.Reporter(quiet) as reporter:
-            result = resume(run, observer=reporter, **own)
+        with _observer(quiet, tensorboard) as observer:
+            result = resume(run, observer=observer, **own)
     (show.document if as_json else show.trained)(result)
 
 
@@ -92,6 +139,7 @@ def _given(ctx: click.Context) -> set[str]:
 
 def _refuse_settings(ctx: click.Context) -> None:
     """--resume takes the settings of the run, and none beside them."""
-    for name in sorted(_given(ctx) - _WITH_RESUME):
+    given = _given(ctx)
+    for name in sorted({"config"} & given or given - _WITH_RESUME):
         option = f"--{name.replace('_', '-')}"
         raise click.UsageError(f"{option} is not allowed with --resume: the run has its own.", ctx)

@@ -20,7 +20,7 @@ import torch
 
 from hvae.errors import EnvironmentProblem, Refused
 
-_SEAL = "sha256"
+SEAL = "sha256"
 _PLACE = "the SHA-256 of the file with this sentence in its place".ljust(64, ".")
 _DOCUMENT = "hvae"  # the key of the document among a safetensors file's metadata
 
@@ -40,7 +40,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
     ValueError for NaN and infinity.
     """
-    text = json.dumps({_SEAL: _PLACE, **document}, indent=2, allow_nan=False)
+    text = json.dumps({SEAL: _PLACE, **document}, indent=2, allow_nan=False)
     write_bytes(path, _sealed(f"{text}\n".encode()))
 
 
@@ -49,7 +49,7 @@ def write_tensors(
 ) -> None:
     """Put named tensors, a JSON document and their checksum at `path`, as a safetensors file."""
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps({_SEAL: _PLACE, **(document or {})}, allow_nan=False)
+    text = json.dumps({SEAL: _PLACE, **(document or {})}, allow_nan=False)
     write_bytes(path, _sealed(safetensors.torch.save(held, {_DOCUMENT: text})))
 
 
@@ -117,15 +117,15 @@ def _sealed(content: bytes) -> bytes:
 
 def _unsealed(path: Path, content: bytes, document: dict[str, Any]) -> dict[str, Any]:
     """The document without its checksum, after a look whether that is the content's."""
-    seal = document.pop(_SEAL, None)
+    seal = document.pop(SEAL, None)
     if not isinstance(seal, str) or not re.fullmatch("[0-9a-f]{64}", seal):
-        raise Refused(f"{path} is damaged: it has no checksum ({_SEAL})")
+        raise Refused(f"{path} is damaged: it has no checksum ({SEAL})")
     before, _, after = content.partition(seal.encode())
     digest = hashlib.sha256(before)
     digest.update(_PLACE.encode())
     digest.update(after)
     if digest.hexdigest() != seal:
-        raise Refused(f"{path} is damaged: its checksum ({_SEAL}) is not that of its content")
+        raise Refused(f"{path} is damaged: its checksum ({SEAL}) is not that of its content")
     return document
 
 

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "memory": {"errors"},
     "registry": {"errors"},
+    "tensorboard": {"errors", "observer"},
     "rows": set(),
     "ops": {"_library", "errors"},
     "reference": {"errors"},

@@ -26,6 +26,9 @@ _FOLDER = Rule(
     lambda value: value is None or isinstance(value, str), lambda: "the path of a folder"
 )
 
+DATA, LATENT, MODEL = "Data", "Latent space", "Model"
+TRAINING, MACHINE = "Training", "Machine"
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -70,13 +73,18 @@ class TrainConfig:
     """
 
     dataset: str = option(
-        "digits", one_of(lambda: data.NAMES), lambda: f"{', '.join(data.NAMES)}.", "NAME"
+        "digits",
+        one_of(lambda: data.NAMES),
+        lambda: f"{', '.join(data.NAMES)}.",
+        "NAME",
+        group=DATA,
     )
     shells: str = option(
         "5,5,5,5",
         text(grammar.allowed),
         lambda: f"The latent space: {grammar.allowed()}.",
         "LIST",
+        group=LATENT,
     )
     likelihood: str = option(
         AUTO,
@@ -86,12 +94,14 @@ class TrainConfig:
             f"data: {', '.join(f'{kind.value} {name}' for kind, name in DEFAULTS.items())}."
         ),
         "NAME",
+        group=MODEL,
     )
     network: str = option(
         "mlp",
         one_of(lambda: tuple(NETWORKS)),
         lambda: f"Encoder and decoder: {', '.join(NETWORKS)}.",
         "NAME",
+        group=MODEL,
     )
     hidden: tuple[int, ...] = option(
         (),
@@ -101,23 +111,31 @@ class TrainConfig:
             f"{'; '.join(f'{name} {_written(n.widths)}' for name, n in NETWORKS.own.items())}."
         ),
         "LIST",
+        group=MODEL,
     )
-    epochs: int = option(300, integer(1, 10**6), "How many at most.")
+    epochs: int = option(300, integer(1, 10**6), "How many at most.", group=TRAINING)
     warmup: int = option(
-        100, integer(0, 10**6), "Epochs over which the weight of the KL rises to 1."
+        100, integer(0, 10**6), "Epochs over which the weight of the KL rises to 1.", group=TRAINING
     )
     lookahead: int = option(
-        50, integer(1, 10**6), "Epochs without an improvement after which training stops."
+        50,
+        integer(1, 10**6),
+        "Epochs without an improvement after which training stops.",
+        group=TRAINING,
     )
-    batch_size: int = option(100, integer(1, 10**6), "Rows a step.")
+    batch_size: int = option(100, integer(1, 10**6), "Rows a step.", group=TRAINING)
     lr: float = option(
-        1e-3, number(0, 1e30, "a number above 0, at most 1e30", above=True), "Adam's learning rate."
+        1e-3,
+        number(0, 1e30, "a number above 0, at most 1e30", above=True),
+        "Adam's learning rate.",
+        group=TRAINING,
     )
     kappa_grad: str = option(
         "implicit",
         one_of(lambda: KAPPA_GRADIENTS),
         f"The gradient in the concentration: {', '.join(KAPPA_GRADIENTS)}; naive is biased.",
         "NAME",
+        group=LATENT,
     )
     parameterization: str = option(
         "exponential",
@@ -126,6 +144,7 @@ class TrainConfig:
         "scaled, 4m softplus(a) + 0.01; paper, softplus(a) + 1. The decoder sees spheres of radius "
         "sqrt(m), under paper of radius 1.",
         "NAME",
+        group=LATENT,
     )
     kl_weights: str = option(
         "auto",
@@ -135,19 +154,24 @@ class TrainConfig:
             "auto is 2 - least d / d for a sphere of d dimensions, 1 for others; equal is the ELBO."
         ),
         "LIST",
+        group=LATENT,
     )
-    samples: int = option(1, integer(1, 10**6), "Draws of a row in a training step.")
-    seed: int = option(0, integer(0, 2**63 - 1), "Of every random number.")
+    samples: int = option(
+        1, integer(1, 10**6), "Draws of a row in a training step.", group=TRAINING
+    )
+    seed: int = option(0, integer(0, 2**63 - 1), "Of every random number.", group=TRAINING)
     device: str = option(
         "cpu",
         Rule(devices.is_device_name, lambda: devices.ALLOWED),
         "cpu, cuda or cuda:N.",
         "NAME",
+        group=MACHINE,
     )
     threads: int = option(
         1,
         integer(1, 1024),
         "CPU threads; a step is short, and few networks gain from more than 2.",
+        group=MACHINE,
     )
     data_dir: str | None = option(
         None,
@@ -155,6 +179,7 @@ class TrainConfig:
         "Where the data files are; $HVAE_DATA_DIR or the user's cache if not given.",
         "FOLDER",
         decides=False,
+        group=DATA,
     )
     checkpoint_every: float = option(
         10.0,
@@ -162,6 +187,7 @@ class TrainConfig:
         "The most work that a power cut may cost; 0: a checkpoint an epoch.",
         "SECONDS",
         decides=False,
+        group=MACHINE,
     )
 
     def __post_init__(self) -> None:

@@ -57,4 +57,5 @@ def train(
         state = open_state(config, dataset)
         with RunFolder.create(path, config) as folder:
             folder.metrics.cut(START)
+            observer.begun(str(path))
             return TrainingLoop(config, state, dataset, folder, observer, interrupts).finish()

@@ -70,6 +70,7 @@ def resume(
             mark = _restore(config, state, dataset, reopened, observer)
             reopened.begin()
             reopened.metrics.cut(mark)
+            observer.begun(str(path))
             observer.resumed(state.progress.epoch, config.epochs)
             return TrainingLoop(config, state, dataset, reopened, observer, interrupts).finish()
 

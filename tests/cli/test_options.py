@@ -51,7 +51,7 @@ def test_every_field_is_an_option_in_its_place():
 
 def test_and_nothing_else_is_but_where_and_how():
     others = {name for name in PARAMETERS if name not in NAMES}
-    assert others == {"out", "run", "as_json", "quiet"}
+    assert others == {"out", "run", "config", "tensorboard", "as_json", "quiet"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,12 +63,22 @@ def test_its_default_is_that_of_the_field(name):
 
 def test_help_shows_each_with_its_default_and_what_it_is(capfd):
     assert main(["train", "--help"]) == 0
-    shown = " ".join(capfd.readouterr().out.split())
+    shown = "".join(capfd.readouterr().out.split())  # lines break at hyphens too
     for name, declared in options().items():
         default = PARAMETERS[name].default
-        words = " ".join(declared.help().split())
-        tail = "" if default is None else rf" \[default: {re.escape(str(default))}\]"
-        assert re.search(rf"{FLAG[name]} [A-Z]+ {re.escape(words)}{tail}", shown), name
+        words = "".join(declared.help().split())
+        tail = "" if default is None else rf"\[default:{re.escape(str(default))}\]"
+        assert re.search(rf"{FLAG[name]}[A-Z]+{re.escape(words)}{tail}", shown), name
+
+
+def test_help_has_them_under_headings(capfd):
+    assert main(["train", "--help"]) == 0
+    shown = capfd.readouterr().out
+    groups = {declared.group for declared in options().values()}
+    assert groups == {"Data", "Latent space", "Model", "Training", "Machine"}
+    for name, declared in options().items():
+        before = shown.partition(f"  {FLAG[name]} ")[0]
+        assert re.findall(r"^([A-Z][\w ]*):$", before, re.MULTILINE)[-1] == declared.group
 
 
 def test_every_value_reaches_the_run(tmp_path, monkeypatch):

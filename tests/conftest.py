@@ -8,12 +8,23 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import exact
 import pytest
+import thorough
 import torch
 
 from hvae import ops  # noqa: F401  # registers torch.ops.hvae
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the workers share the cores
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--thorough", action="store_true", help="the long tests with all their examples"
+    )
+
+
+def pytest_configure(config):
+    thorough.ASKED = config.getoption("--thorough")
 
 
 @pytest.fixture(params=[torch.float64, torch.float32], ids=["float64", "float32"])

@@ -19,8 +19,8 @@ def read_settings(path: str | os.PathLike[str], allowed: tuple[str, ...]) -> dic
     Args:
         path: of the file: a mapping from the names of settings to their values. A name may have
             hyphens for underscores. A value of null is that of a setting which is not given. A
-            file with a schema number is read as `hvae.runs.schema` says; a run's checksum in it is not
-            compared, so that one may edit a copy.
+            file with a schema number is read as `hvae.runs.schema` says. A checksum in it is not
+            compared: one may edit a copy.
         allowed: the names that may be there.
 
     Returns:

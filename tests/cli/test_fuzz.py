@@ -10,6 +10,7 @@ import shutil
 import subprocess
 
 import pytest
+import thorough
 from few import CALTECH_FILE, config, digits, few_silhouettes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,8 +22,10 @@ from hvae.runs.checkpoints import Checkpoints
 from hvae.runs.folder import CONFIG, RESULT
 from hvae.training.begin import train
 
-LINES, PROCESSES, FILES = 2000, 40, 250
+LINES, PROCESSES = thorough.count(400, 2000), thorough.count(10, 40)
+FILES = thorough.count(100, 250)
 STATUSES = {0, 2, 3, 4}
+FREQUENT = thorough.count({0, 2, 3}, STATUSES)
 
 
 def examples(count):
@@ -231,13 +234,13 @@ def test_command_lines_in_this_process(here):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     answers()
-    assert sum(seen.values()) >= LINES and set(seen) == STATUSES
+    assert sum(seen.values()) >= LINES and FREQUENT <= set(seen) <= STATUSES
     assert seen[0] > LINES / 50  # enough lines are good ones
 
 
 @pytest.mark.slow
 def test_command_lines_as_processes(here):
-    """Every fiftieth of the lines above; a few of them in a whole interpreter, start to end."""
+    """Some of the lines above; a few of them in a whole interpreter, start to end."""
     lines = []
 
     @examples(LINES)

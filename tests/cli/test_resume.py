@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import thorough
 from processes import Command, outcome, until
 
 from hvae import files
@@ -15,7 +16,7 @@ from hvae.runs.folder import BEST, CONFIG
 SHORT = ["--epochs", 16, "--warmup", 3, "--hidden", "24,16", "--shells", "3,e2", "--seed", 5]
 EACH = ["--checkpoint-every", 0]
 ENDLESS = ["--epochs", 100_000, "--warmup", 100_000, "--hidden", "24,16", "--shells", "3,e2"]
-KILLS = 20
+KILLS = thorough.count(8, 20)
 
 
 @pytest.fixture(scope="module")

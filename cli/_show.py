@@ -107,6 +107,8 @@ def evaluated(result: dict[str, Any]) -> None:
         "LL": f"{result['ll']:.2f}{spread}  ({result['iw_samples']} samples)",
         "seconds": f"{result['seconds']:.1f}",
     }
+    if "r" in result:
+        rows["r"] = f"{result['r']:.2f}  (log p / p0 of the learned prior; KL is to p0)"
     for name, value in rows.items():
         table.add_row(name, value)
     Console().print(table, highlight=False)

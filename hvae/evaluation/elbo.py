@@ -27,30 +27,53 @@ def elbo(model: VAE, rows: Rows, seed: int) -> dict[str, Any]:
     Returns:
         `summary` of the rows.
     """
-    parts = []
+    parts, ratios, uses = [], [], []
     with model.evaluating():
+        mixture = model.mixture
         for first in range(0, len(rows), _ENCODER_ROWS):
             batch = rows[first : first + _ENCODER_ROWS].to(model.device)
             rng = random.stream(seed, "validation", row=first, device=batch.device)
-            terms = model.terms(batch, rng)
+            terms = model.terms(batch, rng, mixture=mixture)
             parts.append((terms.log_likelihood[0], terms.kl, terms.posterior.concentration))
-    return summary(*(torch.cat(part) for part in zip(*parts, strict=True)))
+            if mixture is not None and terms.log_ratio is not None:
+                ratios.append(terms.log_ratio[0])
+                uses.append(mixture.responsibilities(terms.posterior.mode()).sum(0))
+    log_likelihood, kl, concentration = (torch.cat(part) for part in zip(*parts, strict=True))
+    if mixture is None:
+        return summary(log_likelihood, kl, concentration)
+    found = summary(log_likelihood, kl, concentration, torch.cat(ratios))
+    return {**found, "prior_components": perplexity(torch.stack(uses).sum(0))}
 
 
-def summary(log_likelihood: Tensor, kl: Tensor, concentration: Tensor) -> dict[str, Any]:
+def summary(
+    log_likelihood: Tensor, kl: Tensor, concentration: Tensor, log_ratio: Tensor | None = None
+) -> dict[str, Any]:
     """Means over rows: `elbo`, `re`, `kl`, `kl_per_shell`, and the concentrations `kappa`.
+
+    With a learned prior also `r`, of which the ELBO has that much more: `kl` is to the uniform.
 
     Args:
         log_likelihood: [N], log p(x | z); kl: [N, n]; concentration: [N, n].
+        log_ratio: [N], r(z) of a learned prior.
     """
     columns = torch.cat([-log_likelihood[:, None], kl, concentration], 1)
     re, *means = columns.double().mean(0).tolist()
     kl_per_shell, kappa = means[: kl.shape[1]], means[kl.shape[1] :]
     total = math.fsum(kl_per_shell)
-    return {
+    found = {
         "elbo": -(re + total),
         "re": re,
         "kl": total,
         "kl_per_shell": kl_per_shell,
         "kappa": kappa,
     }
+    if log_ratio is None:
+        return found
+    r = log_ratio.double().mean().item()
+    return {**found, "elbo": r - (re + total), "r": r}
+
+
+def perplexity(weights: Tensor) -> float:
+    """How many of the components are in use: exp of the entropy of weights [C] of any sum."""
+    share = weights.double() / weights.double().sum()
+    return math.exp(torch.special.entr(share).sum().item())

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hvae import random
 from hvae.errors import Diverged, EnvironmentProblem, Refused, refused_option
-from hvae.latent import ProductPosterior
+from hvae.latent import Mixture, ProductPosterior
 from hvae.memory import out_of_memory
 from hvae.model import VAE
 from hvae.observer import Observer
@@ -26,13 +26,15 @@ class Evaluation:
     """Means over rows, every row with the same weight; nats.
 
     Attributes:
-        elbo: -(re + kl).
+        elbo: -(re + kl), and r more with a learned prior.
         re: reconstruction error, the mean of -log p(x | z) over rows and samples.
-        kl: the posterior's KL from the prior, the mean over rows and, where it is not in closed
-            form, over samples; `kl_per_shell` its terms.
+        kl: the posterior's KL from the prior (from the uniform one, where the prior is learned),
+            the mean over rows and, where it is not in closed form, over samples; `kl_per_shell`
+            its terms.
         ll: log-likelihood, the mean of log (1/K) sum_k p(x | z_k) p(z_k) / q(z_k | x).
         ll_stderr: the standard error of that mean over rows; None for one row.
         images, iw_samples: how many rows, K.
+        r: the mean of log p(z) / p0(z) of a learned prior p, with p0 the uniform one; None without.
     """
 
     elbo: float
@@ -43,6 +45,7 @@ class Evaluation:
     ll_stderr: float | None
     images: int
     iw_samples: int
+    r: float | None = None
 
 
 @torch.inference_mode()
@@ -76,14 +79,15 @@ def evaluate(
     if found != width:
         raise Refused(f"rows of {found} numbers; allowed: {width}, as the model")
     with model.evaluating():
-        return _evaluation(_by_row(model, rows, samples, seed, observer), samples)
+        by_row = _by_row(model, rows, samples, seed, observer)
+    return _evaluation(by_row, samples, model.learned_prior is not None)
 
 
 def _by_row(model: VAE, rows: Rows, samples: int, seed: int, observer: Observer) -> Tensor:
     """What `_block` gives of all rows."""
     batches = (rows[i : i + _ENCODER_ROWS] for i in range(0, len(rows), _ENCODER_ROWS))
     raw = torch.cat([model.posterior(batch.to(model.device)).raw for batch in batches])
-    posterior = model.latent.posterior(raw)
+    posterior, mixture = model.latent.posterior(raw), model.mixture
     points = max(1, _CHUNK_BYTES[model.device.type] // point_bytes(model))
     blocks: list[Tensor] = []
     first = 0
@@ -91,7 +95,8 @@ def _by_row(model: VAE, rows: Rows, samples: int, seed: int, observer: Observer)
         part = slice(first, first + min(_ROWS, points))
         try:
             there = rows[part].to(model.device)
-            blocks.append(_block(model, posterior[part], there, first, samples, seed, points))
+            drawn = posterior[part]
+            blocks.append(_block(model, drawn, mixture, there, first, samples, seed, points))
         except (MemoryError, RuntimeError) as error:
             points = _fewer(points, error)
             continue
@@ -133,39 +138,46 @@ def point_bytes(model: VAE) -> int:
 def _block(
     model: VAE,
     posterior: ProductPosterior,
+    mixture: Mixture | None,
     rows: Tensor,
     first: int,
     samples: int,
     seed: int,
     points: int,
 ) -> Tensor:
-    """float64 [R, 2 + n]: log-likelihood, mean log p(x | z), mean KL of each component, by row."""
+    """float64 [R, 3 + n]: log-likelihood, mean log p(x | z), mean r (0 without), mean KLs, by row."""
     count = max(1, points // len(rows))
     log_sum = rows.new_full((len(rows),), -math.inf, dtype=torch.float64)
-    log_likelihood = torch.zeros_like(log_sum)
+    log_likelihood, log_ratio = torch.zeros_like(log_sum), torch.zeros_like(log_sum)
     kl = log_sum.new_zeros((len(rows), len(model.latent.components)))
     for sample in range(0, samples, count):
         rng = random.stream(seed, "evaluation", row=first, sample=sample, device=rows.device)
         drawn = min(count, samples - sample)
-        terms = model.terms(rows, rng, drawn, with_log_weights=True, posterior=posterior)
+        terms = model.terms(rows, rng, drawn, True, posterior, mixture)
         assert terms.log_weight is not None
         chunk = terms.log_likelihood.double()
         log_likelihood += chunk.sum(0)
         log_sum = torch.logaddexp(log_sum, (chunk + terms.log_weight).logsumexp(0))
         kl += drawn * terms.kl.double()
-    by_row = torch.stack([log_sum - math.log(samples), log_likelihood / samples], 1)
+        if terms.log_ratio is not None:
+            log_ratio += terms.log_ratio.double().sum(0)
+    means = (log_likelihood / samples, log_ratio / samples)
+    by_row = torch.stack([log_sum - math.log(samples), *means], 1)
     return torch.cat([by_row, kl / samples], 1)
 
 
-def _evaluation(by_row: Tensor, samples: int) -> Evaluation:
+def _evaluation(by_row: Tensor, samples: int, learned: bool) -> Evaluation:
     rows = len(by_row)
     lost = by_row.isfinite().all(1).logical_not().nonzero().flatten().tolist()
     if lost:
         raise Diverged(f"evaluation: image {lost[0]} has no finite log-likelihood")
-    ll, log_likelihood, *kl = by_row.mean(0).tolist()
+    ll, log_likelihood, r, *kl = by_row.mean(0).tolist()
     total = math.fsum(kl)
+    elbo = log_likelihood - total
     spread = (by_row[:, 0].std() / math.sqrt(rows)).item() if rows > 1 else None
-    return Evaluation(log_likelihood - total, -log_likelihood, total, kl, ll, spread, rows, samples)
+    if not learned:
+        return Evaluation(elbo, -log_likelihood, total, kl, ll, spread, rows, samples)
+    return Evaluation(elbo + r, -log_likelihood, total, kl, ll, spread, rows, samples, r)
 
 
 def _fewer(points: int, error: Exception) -> int:

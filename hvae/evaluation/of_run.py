@@ -10,7 +10,7 @@ import torch
 from hvae import build, data
 from hvae.devices import use_threads
 from hvae.errors import refused_option
-from hvae.evaluation.importance import check_samples, evaluate
+from hvae.evaluation.importance import Evaluation, check_samples, evaluate
 from hvae.observer import Observer
 from hvae.runs import Run, RunFolder, load_run
 
@@ -73,7 +73,7 @@ def evaluate_run(
         "shells": config.shells,
         "split": split,
         "seed": config.seed,
-        **asdict(evaluation),
+        **_figures(evaluation),
         "data_checksum": dataset.checksum,
         "data_verified": dataset.verified,
         "warnings": warnings,
@@ -83,6 +83,15 @@ def evaluate_run(
     }
     RunFolder(run.path).save_evaluation(document)
     return document
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    """What an evaluation says; of a prior that is not learned it does not say r."""
+    return {
+        name: value
+        for name, value in asdict(evaluation).items()
+        if value is not None or name != "r"
+    }
 
 
 def _other_data(run: Run, dataset: data.Dataset) -> list[str]:

@@ -7,6 +7,7 @@ A component of another topology is a subclass of `ComponentFamily` and an entry 
 from hvae.latent.component import ComponentFamily, Draw, LatentOptions, Posterior, Prior
 from hvae.latent.grammar import Component, parse
 from hvae.latent.kinds import KINDS
+from hvae.latent.mixture import Mixture
 from hvae.latent.product import Product, ProductPosterior, ProductPrior
 from hvae.latent.sphere import KAPPA_GRADIENTS, PARAMETERIZATIONS
 
@@ -18,6 +19,7 @@ __all__ = [
     "ComponentFamily",
     "Draw",
     "LatentOptions",
+    "Mixture",
     "Posterior",
     "Prior",
     "Product",

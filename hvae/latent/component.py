@@ -17,6 +17,12 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hvae.errors import Refused
+
+# Concentrations and precisions of a mixture's components stay below it: in float32 kappa mu.z - L
+# is then good to 2e-3 nats, and worse in proportion above.
+MOST_PRECISE = 1e4
+
 
 @dataclass(frozen=True)
 class LatentOptions:
@@ -137,6 +143,40 @@ class ComponentFamily(nn.Module, ABC):
         """[m], by what each coordinate is multiplied before the decoder sees it."""
         return [1.0] * sum(self.sizes)
 
+    def features(self, z: Tensor) -> Tensor:
+        """Statistics [..., f] of points [..., m], in which `ratio` is linear.
+
+        Raises:
+            Refused: the family has no distributions for a mixture.
+        """
+        raise self._no_mixture()
+
+    def ratio(self, raw: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The logarithm of the density of C members of the family over that of the prior.
+
+        Args:
+            raw: as in `posterior`, of C rows; concentrations and precisions are bounded by
+                `MOST_PRECISE`.
+
+        Returns:
+            (a [C, f], b [C]): it is features(z) @ a + b.
+
+        Raises:
+            Refused: as `features`.
+        """
+        raise self._no_mixture()
+
+    def members(self, raw: Sequence[Tensor]) -> Posterior:
+        """Those members themselves.
+
+        Raises:
+            Refused: as `features`.
+        """
+        raise self._no_mixture()
+
+    def _no_mixture(self) -> Refused:
+        return Refused(f"--prior: {self.title} has no mixture; allowed: uniform")
+
     @torch.no_grad()
     def initialize(self, weight: Tensor, bias: Tensor) -> None:
         """Change the initial weights of the layer that gives the raw parameters, if need be.
@@ -145,6 +185,11 @@ class ComponentFamily(nn.Module, ABC):
             weight: [sum(raw_sizes), features], uniform on +-1/sqrt(features) before.
             bias: [sum(raw_sizes)], likewise.
         """
+
+
+def bounded(precision: Tensor) -> Tensor:
+    """A concentration or precision x as x / (1 + x / most): nearly x where small, below most."""
+    return precision / (1 + precision / MOST_PRECISE)
 
 
 def owners(sizes: Sequence[int]) -> list[int]:

@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 
 from hvae import ops
-from hvae.latent.component import ComponentFamily, Draw, LatentOptions, Posterior, Prior, owners
+from hvae.latent.component import (
+    ComponentFamily,
+    Draw,
+    LatentOptions,
+    Posterior,
+    Prior,
+    bounded,
+    owners,
+)
 
 
 class Euclidean(ComponentFamily):
@@ -34,6 +42,22 @@ class Euclidean(ComponentFamily):
     @property
     def prior(self) -> "StandardNormal":
         return StandardNormal(sum(self.sizes), self.first)
+
+    def features(self, z: Tensor) -> Tensor:
+        """The coordinates and their squares."""
+        return torch.cat([z, z.square()], -1)
+
+    def ratio(self, raw: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """With precisions p it is sum(p mean z + (1 - p) z^2/2 - p mean^2/2 + log(p)/2)."""
+        members = self.members(raw)
+        precision = members.log_variance.neg().exp()
+        linear = precision * members.mean
+        constant = -0.5 * (linear * members.mean + members.log_variance).sum(-1)
+        return torch.cat([linear, 0.5 - 0.5 * precision], -1), constant
+
+    def members(self, raw: Sequence[Tensor]) -> "DiagonalGaussian":
+        mean, log_variance = raw
+        return DiagonalGaussian(self, mean, -bounded(log_variance.neg().exp()).log())
 
 
 class DiagonalGaussian(Posterior):

@@ -83,12 +83,47 @@ class Product(nn.Module):
         Args:
             raw: [R, raw_width].
         """
-        return ProductPosterior(self, raw)
+        # One op for all, so that backward is one too; the parts are views.
+        parts = self._by_family(raw.split(self.raw_sizes, -1))
+        return ProductPosterior(
+            self, raw, [f.posterior(part) for f, part in zip(self.families, parts, strict=True)]
+        )
 
     @property
     def prior(self) -> "ProductPrior":
         """p(z)."""
         return ProductPrior(self)
+
+    def features(self, z: Tensor) -> Tensor:
+        """Statistics [..., f] of points z [..., m], in which `ratios` are linear.
+
+        Raises:
+            Refused: a family has no distributions for a mixture.
+        """
+        points = zip(self.families, self.split_points(z), strict=True)
+        return torch.cat([family.features(part) for family, part in points], -1)
+
+    def ratios(self, raw: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """`ComponentFamily.ratio` of every family, from parts [C, size] of `raw_sizes`."""
+        return [
+            family.ratio(part)
+            for family, part in zip(self.families, self._by_family(raw), strict=True)
+        ]
+
+    def members(self, raw: Tensor) -> "ProductPosterior":
+        """The distributions of which `ratios` has the densities, of raw parameters [R, raw_width].
+
+        Their concentrations and precisions are bounded, unlike those of `posterior`.
+        """
+        parts = self._by_family(raw.split(self.raw_sizes, -1))
+        return ProductPosterior(
+            self, raw, [f.members(part) for f, part in zip(self.families, parts, strict=True)]
+        )
+
+    def _by_family(self, raw: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The parts of raw parameters that belong to every family."""
+        parts = iter(raw)
+        return [[next(parts) for _ in family.raw_sizes] for family in self.families]
 
     def to_decoder(self, z: Tensor) -> Tensor:
         """What the decoder sees of points z [..., m], in the order of the list."""
@@ -134,23 +169,20 @@ class ProductPosterior(Posterior):
     Args:
         space: the latent space.
         raw: [R, raw_width], the network's output.
+        parts: the posterior of every family, one of `space.families` each.
     """
 
-    def __init__(self, space: Product, raw: Tensor) -> None:
+    def __init__(self, space: Product, raw: Tensor, parts: Sequence[Posterior]) -> None:
         self.space = space
         self.raw = raw
-        # One op for all, so that backward is one too; the parts are views.
-        parts = iter(raw.split(space.raw_sizes, -1))
-        self.parts = [
-            family.posterior([next(parts) for _ in family.raw_sizes]) for family in space.families
-        ]
+        self.parts = list(parts)
 
     def __len__(self) -> int:
         return len(self.raw)
 
     def __getitem__(self, rows: slice) -> "ProductPosterior":
         """That of some of the rows."""
-        return ProductPosterior(self.space, self.raw[rows])
+        return self.space.posterior(self.raw[rows])
 
     @property
     def concentration(self) -> Tensor:

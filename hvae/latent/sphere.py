@@ -11,11 +11,22 @@ from torch.nn import functional
 from hvae import ops
 from hvae.distributions.density import log_density_to_uniform
 from hvae.distributions.draws import uniform_draws
-from hvae.latent.component import ComponentFamily, Draw, LatentOptions, Posterior, Prior, owners
+from hvae.latent.component import (
+    ComponentFamily,
+    Draw,
+    LatentOptions,
+    Posterior,
+    Prior,
+    bounded,
+    owners,
+)
 from hvae.latent.reinforce import surrogate
 
 # `reinforce` is naive, with the score of its proposals (`hvae.latent.reinforce`).
 KAPPA_GRADIENTS = (*ops.KAPPA_GRADIENTS, "reinforce")
+
+
+_LEAST_NORM = 1e-12  # of a raw direction of a mixture, in place of a division by 0
 
 
 class Parameterization(NamedTuple):
@@ -90,6 +101,21 @@ class Spheres(ComponentFamily):
     def radii(self) -> list[float]:
         return [self.radius(m) for m in self.dims for _ in range(m)]
 
+    def features(self, z: Tensor) -> Tensor:
+        return z
+
+    def ratio(self, raw: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """kappa mu.z - L(kappa), over the uniform density."""
+        members = self.members(raw)
+        log_normalizer, _ = ops.vmf(members.kappa, self.dims, "L")
+        return members.natural(), -log_normalizer.sum(-1)
+
+    def members(self, raw: Sequence[Tensor]) -> "VonMisesFisherShells":
+        raw_direction, raw_concentration = raw
+        return VonMisesFisherShells(
+            self, raw_direction, bounded(self.kappa(raw_concentration, self.m))
+        )
+
 
 class VonMisesFisherShells(Posterior):
     """vMF(mean direction, kappa) on each of S shells.
@@ -112,12 +138,25 @@ class VonMisesFisherShells(Posterior):
 
     def mode(self) -> Tensor:
         """Mean directions; e_1 for a raw direction of zeros, as in the kernel."""
-        family, raw = self.family, self.raw_direction.double()
-        owner = family.raw_owner[: family.raw_sizes[0]]
-        square = raw.new_zeros(len(raw), len(family.dims)).index_add_(1, owner, raw.square())
-        norm = square.sqrt()[:, owner]
+        owner, raw = self._owner, self.raw_direction.double()
+        norm = self._norm(raw)[:, owner]
         leads = torch.diff(owner, prepend=owner.new_full((1,), -1)).to(raw.dtype)
         return torch.where(norm > 0, raw / norm, leads).to(self.raw_direction.dtype)
+
+    def natural(self) -> Tensor:
+        """kappa mu of every shell, [R, sum of m], with gradients."""
+        scale = self.kappa / self._norm(self.raw_direction).clamp_min(_LEAST_NORM)
+        return self.raw_direction * scale[:, self._owner]
+
+    @property
+    def _owner(self) -> Tensor:
+        """For every coordinate the index of its shell."""
+        return self.family.raw_owner[: self.family.raw_sizes[0]]
+
+    def _norm(self, raw: Tensor) -> Tensor:
+        """Lengths [R, S] of raw directions."""
+        zeros = raw.new_zeros(len(raw), len(self.family.dims))
+        return zeros.index_add(1, self._owner, raw.square()).sqrt()
 
     def draw(self, rng: Tensor, samples: int = 1, with_log_weights: bool = False) -> Draw:
         dims, kappa, kappa_grad = self.family.dims, self.kappa, self.family.options.kappa_grad

@@ -5,6 +5,7 @@ Another likelihood or network is one class and an entry in `hvae.model.likelihoo
 """
 
 from hvae.model.bernoulli import Bernoulli
+from hvae.model.learned_priors import PRIORS, LearnedPrior
 from hvae.model.likelihood import Likelihood
 from hvae.model.likelihoods import LIKELIHOODS
 from hvae.model.mlp import MLP
@@ -17,8 +18,10 @@ __all__ = [
     "LIKELIHOODS",
     "MLP",
     "NETWORKS",
+    "PRIORS",
     "VAE",
     "Bernoulli",
+    "LearnedPrior",
     "Likelihood",
     "Network",
     "Terms",

@@ -7,7 +7,10 @@ from hvae.model.vae import Terms
 
 
 def loss(terms: Terms, kl_weights: Tensor) -> Tensor:
-    """The mean over rows of sum_i weight_i KL_i - log p(x | z), nats.
+    """The mean over rows of sum_i weight_i KL_i - weight_0 r(z) - log p(x | z), nats.
+
+    The KL from a learned prior is sum_i KL_i - E r, of which r has the weight of the components,
+    which must be equal then.
 
     Args:
         terms: of R rows with K samples each.
@@ -16,19 +19,26 @@ def loss(terms: Terms, kl_weights: Tensor) -> Tensor:
     Returns:
         A scalar. Where `terms.score` is given its gradient has the part that it stands for.
     """
-    bound = (torch.mv(terms.kl, kl_weights) - terms.log_likelihood).mean()
+    gain = terms.log_likelihood
+    if terms.log_ratio is not None:
+        gain = gain + kl_weights[0] * terms.log_ratio
+    bound = (torch.mv(terms.kl, kl_weights) - gain).mean()
     if terms.score is None:
         return bound
-    return bound + _score_term(terms.log_likelihood, terms.score)
+    return bound + _score_term(gain, terms.score)
 
 
-def _score_term(log_likelihood: Tensor, score: Tensor) -> Tensor:
-    """REINFORCE: the reconstruction error times the score, a scalar of value 0.
+def _score_term(gain: Tensor, score: Tensor) -> Tensor:
+    """REINFORCE: minus what depends on the draw times the score, a scalar of value 0.
 
-    With several samples a row the mean error of its others is the baseline, which leaves the
+    With several samples a row the mean of its others is the baseline, which leaves the
     gradient unbiased (Mnih, Rezende 2016); with one there is none.
+
+    Args:
+        gain: [K, R], log p(x | z), and r with its weight.
+        score: [K, R].
     """
-    error = -log_likelihood.detach()
+    error = -gain.detach()
     samples = len(error)
     if samples > 1:
         error = (error - error.mean(0)) * (samples / (samples - 1))

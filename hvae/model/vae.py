@@ -7,11 +7,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hvae.latent import Product, ProductPosterior
+from hvae.latent import Mixture, Prior, Product, ProductPosterior
 from hvae.model.initial_weights import initialize
+from hvae.model.learned_priors import LearnedPrior
 from hvae.model.likelihood import Likelihood
 from hvae.model.mlp import linear
 from hvae.model.network import Network
+from hvae.rows import Rows
+
+_OBSERVED = 10_000  # training rows among which a learned prior may choose
 
 
 class Terms(NamedTuple):
@@ -23,6 +27,8 @@ class Terms(NamedTuple):
         log_weight: [K, R], log p(z) - log q(z | x), or None.
         score: [K, R], as in `hvae.latent.Draw`, or None.
         posterior: of the rows.
+        log_ratio: [K, R], r = log p(z) / p0(z) of a learned prior p, of which `kl` knows nothing:
+            it is to p0, uniform on spheres. None where p is p0.
     """
 
     log_likelihood: Tensor
@@ -30,6 +36,7 @@ class Terms(NamedTuple):
     log_weight: Tensor | None
     score: Tensor | None
     posterior: ProductPosterior
+    log_ratio: Tensor | None = None
 
 
 class VAE(nn.Module):
@@ -42,22 +49,50 @@ class VAE(nn.Module):
         latent: the latent space.
         network: encoder and decoder.
         likelihood: of the data.
+        learned_prior: None for the uniform prior (on Euclidean components, the standard normal).
 
     The weights are not set: call `initialize` or load a state.
     """
 
-    def __init__(self, latent: Product, network: Network, likelihood: Likelihood) -> None:
+    def __init__(
+        self,
+        latent: Product,
+        network: Network,
+        likelihood: Likelihood,
+        learned_prior: LearnedPrior | None = None,
+    ) -> None:
         super().__init__()
         self.latent = latent
         self.encoder = network.encoder
         self.to_posterior = linear(network.features, latent.raw_width)
         self.decoder = network.decoder
         self.likelihood = likelihood
+        self.learned_prior = learned_prior
 
     def initialize(self, seed: int) -> None:
         """Set the weights: those of the networks by the seed, then as the components want them."""
         initialize(self, seed)
         self.latent.initialize(self.to_posterior.weight.data, self.to_posterior.bias.data)
+
+    @torch.no_grad()
+    def observe(self, train: Rows, seed: int) -> None:
+        """Look at training rows [N, D + C], on the CPU, once, before training."""
+        self.likelihood.observe(train)
+        if self.learned_prior is not None:
+            data, _ = self.split(train[:_OBSERVED])
+            self.learned_prior.observe(self.likelihood.encoder_input(data), seed)
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The learned prior as it is now, with gradients; None for the uniform one."""
+        if self.learned_prior is None:
+            return None
+        return self.learned_prior.on(self.latent, self._encoded)
+
+    @property
+    def prior(self) -> Prior:
+        """p(z)."""
+        return self.mixture or self.latent.prior
 
     @property
     def device(self) -> torch.device:
@@ -94,8 +129,15 @@ class VAE(nn.Module):
     def posterior(self, x: Tensor) -> ProductPosterior:
         """q(z | x) of rows x [R, D + C]."""
         data, covariates = self.split(x)
-        seen = _beside(self.likelihood.encoder_input(data).to(self.dtype), covariates)
-        return self.latent.posterior(self.to_posterior(self.encoder(seen)))
+        seen = self.likelihood.encoder_input(data).to(self.dtype)
+        return self.latent.posterior(self._encoded(seen, covariates))
+
+    def _encoded(self, seen: Tensor, covariates: Tensor | None = None) -> Tensor:
+        """Raw parameters [R, raw_width] of what the encoder sees [R, seen.size]; as `decode`."""
+        if covariates is None:
+            covariates = self._no_covariates(seen)
+        raw: Tensor = self.to_posterior(self.encoder(_beside(seen, covariates)))
+        return raw
 
     def decode(self, z: Tensor, covariates: Tensor | None = None) -> Tensor:
         """Parameters [..., outputs] of the likelihood at latent points [..., m].
@@ -125,6 +167,7 @@ class VAE(nn.Module):
         samples: int = 1,
         with_log_weights: bool = False,
         posterior: ProductPosterior | None = None,
+        mixture: Mixture | None = None,
     ) -> Terms:
         """The parts of the ELBO.
 
@@ -134,12 +177,18 @@ class VAE(nn.Module):
             samples: K.
             with_log_weights: whether to compute the log weights.
             posterior: of the rows, where it is known already.
+            mixture: the learned prior, where it is known already.
         """
         posterior = self.posterior(x) if posterior is None else posterior
         data, covariates = self.split(x)
         z, kl, log_weight, score = posterior.draw(rng, samples, with_log_weights)
         log_likelihood = self.likelihood.log_prob(self.decode(z, covariates), data)
-        return Terms(log_likelihood, kl, log_weight, score, posterior)
+        mixture = self.mixture if mixture is None else mixture
+        if mixture is None:
+            return Terms(log_likelihood, kl, log_weight, score, posterior)
+        log_ratio = mixture.log_ratio(z)
+        log_weight = None if log_weight is None else log_weight + log_ratio
+        return Terms(log_likelihood, kl, log_weight, score, posterior, log_ratio)
 
 
 def _beside(x: Tensor, covariates: Tensor | None) -> Tensor:

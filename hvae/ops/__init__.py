@@ -9,6 +9,7 @@ in plain torch.
 from hvae.ops.bernoulli import bernoulli_log_prob
 from hvae.ops.columns import log_area, vmf
 from hvae.ops.elements import bessel
+from hvae.ops.log_mixture import log_mixture
 from hvae.ops.numbers import normal, uniform
 from hvae.ops.quantities import QUANTITIES
 from hvae.ops.sample import KAPPA_GRADIENTS, sample
@@ -19,6 +20,7 @@ __all__ = [
     "bernoulli_log_prob",
     "bessel",
     "log_area",
+    "log_mixture",
     "normal",
     "sample",
     "uniform",

@@ -2,7 +2,7 @@
 
 from hvae.description import DataDescription
 from hvae.latent import LatentOptions, Product, parse
-from hvae.model import LIKELIHOODS, NETWORKS, VAE
+from hvae.model import LIKELIHOODS, NETWORKS, PRIORS, VAE
 from hvae.model.initial_weights import seeded
 from hvae.model.likelihoods import resolved
 from hvae.runs.config import TrainConfig
@@ -24,4 +24,8 @@ def assemble(config: TrainConfig, data: DataDescription) -> VAE:
             likelihood.outputs,
             config.hidden,
         )
-        return VAE(latent, network, likelihood)
+        learned = PRIORS[config.prior]
+        if learned is None:
+            return VAE(latent, network, likelihood)
+        prior = learned(latent, config.prior_components, likelihood.seen)
+        return VAE(latent, network, likelihood, prior)

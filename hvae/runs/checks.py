@@ -32,9 +32,13 @@ def is_versions(value: object) -> bool:
 
 
 def is_figures(value: object) -> bool:
-    """Whether it is what `hvae.evaluation.elbo.summary` gives."""
-    means, lists = ("elbo", "re", "kl"), ("kl_per_shell", "kappa")
-    if not isinstance(value, dict) or set(value) != {*means, *lists}:
+    """Whether it is what `hvae.evaluation.elbo.elbo` gives, of a learned prior or another."""
+    means, lists = ["elbo", "re", "kl"], ("kl_per_shell", "kappa")
+    if not isinstance(value, dict):
+        return False
+    if "r" in value:
+        means += ["r", "prior_components"]
+    if set(value) != {*means, *lists}:
         return False
     numbers: list[object] = [value[name] for name in means]
     for name in lists:

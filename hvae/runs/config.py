@@ -7,7 +7,7 @@ from typing import Any
 from hvae import data, devices
 from hvae.errors import Refused, refused_option
 from hvae.latent import KAPPA_GRADIENTS, PARAMETERIZATIONS, grammar, kl_weights
-from hvae.model import LIKELIHOODS, NETWORKS
+from hvae.model import LIKELIHOODS, NETWORKS, PRIORS
 from hvae.model.likelihoods import AUTO, DEFAULTS
 from hvae.runs import schema
 from hvae.runs.options import Option, Rule, integer, number, one_of, option, text
@@ -58,6 +58,8 @@ class TrainConfig:
         parameterization: how a raw number becomes a concentration and how large the decoder sees a
             sphere, one of `hvae.latent.PARAMETERIZATIONS`.
         kl_weights: of each component's KL, in the language of `hvae.latent.kl_weights`.
+        prior: one of `hvae.model.PRIORS`.
+        prior_components: of a learned prior.
         samples: draws of a row in a training step; the loss is their mean.
         seed: of every random stream.
         device: "cpu", "cuda" or "cuda:N".
@@ -86,6 +88,16 @@ class TrainConfig:
         "LIST",
         group=LATENT,
     )
+    prior: str = option(
+        "uniform",
+        one_of(lambda: tuple(PRIORS)),
+        "Of latent points: uniform on spheres and standard normal on Euclidean components; "
+        "mixture, learned over the whole space; vamp, a mixture of the posteriors of learned rows "
+        "(Tomczak, Welling 2018), at several times the cost.",
+        "NAME",
+        group=LATENT,
+    )
+    prior_components: int = option(500, integer(1, 65536), "Of a learned prior.", group=LATENT)
     likelihood: str = option(
         AUTO,
         one_of(lambda: (AUTO, *LIKELIHOODS)),
@@ -196,12 +208,19 @@ class TrainConfig:
                 raise refused_option(name, getattr(self, name), declared.rule.allowed())
         components = grammar.parse(self.shells)
         self._set("shells", grammar.text(components))
-        self._set("kl_weights", kl_weights.canonical(self.kl_weights, components))
+        self._set(
+            "kl_weights", kl_weights.canonical(self.kl_weights, components, self.learned_prior)
+        )
         self._set("hidden", self.hidden or NETWORKS[self.network].widths)
         self._set("lr", float(self.lr))
         self._set("checkpoint_every", float(self.checkpoint_every))
         if self.data_dir is not None:
             self._set("data_dir", data.absolute_folder(self.data_dir))
+
+    @property
+    def learned_prior(self) -> bool:
+        """Whether the prior is trained."""
+        return PRIORS[self.prior] is not None
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

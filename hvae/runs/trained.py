@@ -70,7 +70,7 @@ class Run:
     def prior(self, samples: int, seed: int = 0) -> Tensor:
         """Latent points [samples, m] from the prior (stream "prior"); `decode` makes images."""
         rng = random.stream(seed, "prior", device=self.model.device)
-        return self.model.latent.prior.sample(rng, 1, samples, self.model.dtype)[0]
+        return self.model.prior.sample(rng, 1, samples, self.model.dtype)[0]
 
 
 def load_run(path: str | os.PathLike[str], device: str = "cpu") -> Run:

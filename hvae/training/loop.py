@@ -34,8 +34,9 @@ def open_state(config: TrainConfig, dataset: data.Dataset) -> TrainingState:
     device = available_device(config.device)
     model = assemble(config, dataset.description)
     model.initialize(config.seed)
-    model.likelihood.observe(dataset.train)
-    weights = kl_weights.parse(config.kl_weights, model.latent.components)
+    model.observe(dataset.train, config.seed)
+    components = model.latent.components
+    weights = kl_weights.parse(config.kl_weights, components, config.learned_prior)
     there = replace(
         dataset, train=dataset.train.to(device), validation=dataset.validation.to(device)
     )

@@ -20,6 +20,7 @@ class Trace(NamedTuple):
         log_likelihood: [R], the mean over samples; kl, concentration: [R, n]; raw: [R, raw_width].
         raw_gradient: [raw_width], the gradient of the bias of the layer that gives raw: the sum
             over rows of the gradients that arrive there.
+        log_ratio: [R], the mean over samples, as in `hvae.model.Terms`, or None.
     """
 
     log_likelihood: Tensor
@@ -27,6 +28,7 @@ class Trace(NamedTuple):
     concentration: Tensor
     raw: Tensor
     raw_gradient: Tensor
+    log_ratio: Tensor | None = None
 
 
 class Trainer:
@@ -100,15 +102,15 @@ class Trainer:
         )
         self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
         self.optimizer.step()
-        log_likelihood = terms.log_likelihood.detach()
         raw_gradient = self.model.to_posterior.bias.grad
         assert raw_gradient is not None
         trace = Trace(
-            log_likelihood[0] if self.samples == 1 else log_likelihood.mean(0),
+            _over_samples(terms.log_likelihood),
             terms.kl.detach(),
             terms.posterior.concentration.detach(),
             terms.posterior.raw.detach(),
             raw_gradient,
+            None if terms.log_ratio is None else _over_samples(terms.log_ratio),
         )
         for parameter in self.parameters:
             parameter.grad = None
@@ -146,8 +148,13 @@ class Trainer:
             traces.append(self.step(rows.index_select(0, batch), rng, kl_weights, skip))
         self.steps += len(batches)
         self._check(traces, skipped, epoch)
-        log_likelihood, kl, concentration, _, _ = zip(*traces, strict=True)
-        return summary(torch.cat(log_likelihood), torch.cat(kl), torch.cat(concentration))
+        ratios = [trace.log_ratio for trace in traces if trace.log_ratio is not None]
+        return summary(
+            torch.cat([trace.log_likelihood for trace in traces]),
+            torch.cat([trace.kl for trace in traces]),
+            torch.cat([trace.concentration for trace in traces]),
+            torch.cat(ratios) if ratios else None,
+        )
 
     def _streams(self, count: int) -> tuple[Tensor, ...]:
         """The streams of the next steps: their step is the step's number, counted from 0."""
@@ -164,6 +171,12 @@ class Trainer:
             )
             step = self.steps - len(traces) + bad[0]
             raise NotFinite(epoch, step, component, "the loss or a gradient")
+
+
+def _over_samples(values: Tensor) -> Tensor:
+    """The mean [R] over samples of values [K, R], without gradients."""
+    values = values.detach()
+    return values[0] if len(values) == 1 else values.mean(0)
 
 
 def epoch_permutation(

@@ -96,7 +96,7 @@ def _by_row(model: VAE, rows: Rows, samples: int, seed: int, observer: Observer)
         try:
             there = rows[part].to(model.device)
             drawn = posterior[part]
-            blocks.append(_block(model, drawn, mixture, there, first, samples, seed, points))
+            blocks.append(_block(model, drawn, there, first, samples, seed, points, mixture))
         except (MemoryError, RuntimeError) as error:
             points = _fewer(points, error)
             continue
@@ -138,14 +138,17 @@ def point_bytes(model: VAE) -> int:
 def _block(
     model: VAE,
     posterior: ProductPosterior,
-    mixture: Mixture | None,
     rows: Tensor,
     first: int,
     samples: int,
     seed: int,
     points: int,
+    mixture: Mixture | None = None,
 ) -> Tensor:
-    """float64 [R, 3 + n]: log-likelihood, mean log p(x | z), mean r (0 without), mean KLs, by row."""
+    """float64 [R, 2 + n]: log-likelihood, mean log p(x | z), mean KL of each component, by row.
+
+    With a mixture one more column, the mean of r.
+    """
     count = max(1, points // len(rows))
     log_sum = rows.new_full((len(rows),), -math.inf, dtype=torch.float64)
     log_likelihood, log_ratio = torch.zeros_like(log_sum), torch.zeros_like(log_sum)
@@ -153,7 +156,9 @@ def _block(
     for sample in range(0, samples, count):
         rng = random.stream(seed, "evaluation", row=first, sample=sample, device=rows.device)
         drawn = min(count, samples - sample)
-        terms = model.terms(rows, rng, drawn, True, posterior, mixture)
+        terms = model.terms(
+            rows, rng, drawn, with_log_weights=True, posterior=posterior, mixture=mixture
+        )
         assert terms.log_weight is not None
         chunk = terms.log_likelihood.double()
         log_likelihood += chunk.sum(0)
@@ -161,9 +166,9 @@ def _block(
         kl += drawn * terms.kl.double()
         if terms.log_ratio is not None:
             log_ratio += terms.log_ratio.double().sum(0)
-    means = (log_likelihood / samples, log_ratio / samples)
-    by_row = torch.stack([log_sum - math.log(samples), *means], 1)
-    return torch.cat([by_row, kl / samples], 1)
+    by_row = torch.stack([log_sum - math.log(samples), log_likelihood / samples], 1)
+    ratio = [] if mixture is None else [log_ratio[:, None] / samples]
+    return torch.cat([by_row, kl / samples, *ratio], 1)
 
 
 def _evaluation(by_row: Tensor, samples: int, learned: bool) -> Evaluation:
@@ -171,13 +176,12 @@ def _evaluation(by_row: Tensor, samples: int, learned: bool) -> Evaluation:
     lost = by_row.isfinite().all(1).logical_not().nonzero().flatten().tolist()
     if lost:
         raise Diverged(f"evaluation: image {lost[0]} has no finite log-likelihood")
-    ll, log_likelihood, r, *kl = by_row.mean(0).tolist()
+    ll, log_likelihood, *kl = by_row.mean(0).tolist()
+    r = kl.pop() if learned else None
     total = math.fsum(kl)
-    elbo = log_likelihood - total
+    elbo = log_likelihood - total + (r or 0.0)
     spread = (by_row[:, 0].std() / math.sqrt(rows)).item() if rows > 1 else None
-    if not learned:
-        return Evaluation(elbo, -log_likelihood, total, kl, ll, spread, rows, samples)
-    return Evaluation(elbo + r, -log_likelihood, total, kl, ll, spread, rows, samples, r)
+    return Evaluation(elbo, -log_likelihood, total, kl, ll, spread, rows, samples, r)
 
 
 def _fewer(points: int, error: Exception) -> int:

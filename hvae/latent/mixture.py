@@ -72,6 +72,6 @@ class Mixture(Prior):
         points = []
         for number, index in enumerate(chosen.unbind()):
             stream = rng + torch.tensor([0, 0, 0, number], device=rng.device)
-            raw = self.raw.detach()[index].to(dtype)
+            raw = self.raw.detach()[index]
             points.append(self.space.members(raw).draw(stream, 1).z)
-        return torch.cat(points)
+        return torch.cat(points).to(dtype)

@@ -26,7 +26,7 @@ from hvae.latent.reinforce import surrogate
 KAPPA_GRADIENTS = (*ops.KAPPA_GRADIENTS, "reinforce")
 
 
-_LEAST_NORM = 1e-12  # of a raw direction of a mixture, in place of a division by 0
+_LEAST_NORM = 1e-12  # of a raw direction of a mixture
 
 
 class Parameterization(NamedTuple):
@@ -139,24 +139,24 @@ class VonMisesFisherShells(Posterior):
     def mode(self) -> Tensor:
         """Mean directions; e_1 for a raw direction of zeros, as in the kernel."""
         owner, raw = self._owner, self.raw_direction.double()
-        norm = self._norm(raw)[:, owner]
+        norm = self._square(raw).sqrt()[:, owner]
         leads = torch.diff(owner, prepend=owner.new_full((1,), -1)).to(raw.dtype)
         return torch.where(norm > 0, raw / norm, leads).to(self.raw_direction.dtype)
 
     def natural(self) -> Tensor:
         """kappa mu of every shell, [R, sum of m], with gradients."""
-        scale = self.kappa / self._norm(self.raw_direction).clamp_min(_LEAST_NORM)
-        return self.raw_direction * scale[:, self._owner]
+        square = self._square(self.raw_direction) + _LEAST_NORM**2  # whose root has a slope at 0
+        return self.raw_direction * (self.kappa * square.rsqrt())[:, self._owner]
 
     @property
     def _owner(self) -> Tensor:
         """For every coordinate the index of its shell."""
         return self.family.raw_owner[: self.family.raw_sizes[0]]
 
-    def _norm(self, raw: Tensor) -> Tensor:
-        """Lengths [R, S] of raw directions."""
+    def _square(self, raw: Tensor) -> Tensor:
+        """Squares of the lengths [R, S] of raw directions."""
         zeros = raw.new_zeros(len(raw), len(self.family.dims))
-        return zeros.index_add(1, self._owner, raw.square()).sqrt()
+        return zeros.index_add(1, self._owner, raw.square())
 
     def draw(self, rng: Tensor, samples: int = 1, with_log_weights: bool = False) -> Draw:
         dims, kappa, kappa_grad = self.family.dims, self.kappa, self.family.options.kappa_grad

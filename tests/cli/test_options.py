@@ -24,6 +24,8 @@ FLAG = {name: f"--{name.replace('_', '-')}" for name in NAMES}
 OTHERS = {
     "dataset": ("caltech", "caltech"),
     "shells": ("2,e1", "2,e1"),
+    "prior": ("mixture", "mixture"),
+    "prior_components": ("7", 7),
     "likelihood": ("gaussian", "gaussian"),
     "network": ("gated", "gated"),
     "hidden": ("7,5", (7, 5)),
@@ -34,7 +36,7 @@ OTHERS = {
     "lr": ("0.002", 0.002),
     "kappa_grad": ("naive", "naive"),
     "parameterization": ("scaled", "scaled"),
-    "kl_weights": ("1,2.5", "1.0,2.5"),
+    "kl_weights": ("2.5", "2.5,2.5"),
     "samples": ("2", 2),
     "seed": ("6", 6),
     "device": ("cpu", "cpu"),

@@ -11,7 +11,7 @@ from hvae.latent.kl_weights import MAX_WEIGHT, MIN_WEIGHT, canonical
 
 TWO = "3,e2"
 REFUSED = [
-    "", " ", ",", "1", "1,", ",1", "1,,1", "1,2,3", "0,1", "-0,1", "-1,1", "nan,1", "1,inf",
+    "", " ", ",", "1,", ",1", "1,,1", "1,2,3", "0,1", "-0,1", "-1,1", "nan,1", "1,inf",
     "1,-inf", "1e999,1", "1e-999,1", "1000001,1", "x,1", "auto,1", "equal,equal", "Auto", "equals",
     "1;2", "1 2", "0x1,1", "1_0,1", "\u0663,1", "1e-7,1",
     "1,2\nx", "9" * 40 + ",1", "x" * 9000, "[1,2]", "None",
@@ -29,6 +29,21 @@ def test_equal_is_the_elbo():
 def test_a_list_is_itself():
     assert parse("1, 2.5 ,1e-3", "3,e2,4") == [1.0, 2.5, 0.001]
     assert parse(f"{MAX_WEIGHT}", "3") == [MAX_WEIGHT]
+
+
+def test_one_number_is_the_weight_of_all():
+    assert parse("1.5", "3,e2,4") == [1.5, 1.5, 1.5]
+    assert canonical("1.50", grammar.parse("3,e2")) == "1.5,1.5"
+
+
+def test_a_learned_prior_has_one_weight_with_all_components():
+    components = grammar.parse("2,5,e3")
+    for text, expected in (("auto", 1.0), ("equal", 1.0), ("1.5", 1.5), ("2,2,2", 2.0)):
+        assert kl_weights.parse(text, components, learned_prior=True) == [expected] * 3
+    with pytest.raises(
+        Refused, match="^--kl-weights: a learned prior has one weight with all comp"
+    ):
+        kl_weights.parse("1,1,2", components, learned_prior=True)
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,18 @@ def numbers_samples(dtype):
         yield (random.stream(1, "user"), 0, 3, 5, 0, normal, dtype)
 
 
+def log_mixture_samples(dtype):
+    for rows in (0, 6):
+        parts = (torch.randn(rows, 4), torch.randn(4, 3), torch.randn(3))
+        yield tuple(part.to(dtype).requires_grad_() for part in parts)
+
+
+def log_mixture_backward_samples(dtype):
+    parts = [part.detach() for part in next(iter(reversed([*log_mixture_samples(dtype)])))]
+    total = C.log_mixture(*parts)
+    yield (torch.randn_like(total), *parts, total)
+
+
 SAMPLES = {
     "columns": columns_samples,
     "elements": elements_samples,
@@ -96,6 +108,8 @@ SAMPLES = {
     "bernoulli": bernoulli_samples,
     "bernoulli_backward": bernoulli_backward_samples,
     "numbers": numbers_samples,
+    "log_mixture": log_mixture_samples,
+    "log_mixture_backward": log_mixture_backward_samples,
 }
 
 

@@ -21,10 +21,11 @@ NOT_ALLOWED = {
     "hidden": [(0,), (256, -1), (2.0,), [256, 128], "256", (10**6,), (4,) * 65, None],
     "kappa_grad": ["reparam", "", None],
     "parameterization": ["exp", "", None],
+    "prior": ["normal", "", None],
+    "prior_components": [0, 65537, 1.5, True, None],
     "kl_weights": [
         "",
         "x",
-        "1",
         "1,2",
         "1,1,1,0",
         "-1,1,1,1",
@@ -95,8 +96,8 @@ def test_equal_weights_are_equal_settings():
 
 def test_weights_are_of_the_components_of_the_settings():
     assert TrainConfig(shells="3", kl_weights="2").kl_weights == "2.0"
-    with pytest.raises(Refused, match="--kl-weights: a list of 1 for a space of 2; allowed: "):
-        TrainConfig(shells="3,e2", kl_weights="2")
+    with pytest.raises(Refused, match="--kl-weights: a list of 2 for a space of 3; allowed: "):
+        TrainConfig(shells="3,e2,4", kl_weights="2,1")
 
 
 def test_a_data_folder_is_kept_absolute(tmp_path, monkeypatch):
@@ -125,7 +126,7 @@ def test_what_changes_no_figure_is_not_deciding():
             dataset="caltech", shells="e3,10", epochs=7, warmup=0, lookahead=1, batch_size=3,
             lr=1, hidden=(5,), kappa_grad="reinforce", parameterization="scaled",
             kl_weights="0.1,2", samples=3, seed=2**63 - 1, device="cuda:1", threads=2,
-            data_dir="somewhere", checkpoint_every=0,
+            data_dir="somewhere", checkpoint_every=0, prior_components=3,
         ),
     ],
 )  # fmt: skip

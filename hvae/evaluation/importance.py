@@ -45,7 +45,6 @@ class Evaluation:
     iw_samples: int
 
 
-@torch.inference_mode()
 def evaluate(
     model: VAE, rows: Rows, samples: int, seed: int, observer: Observer | None = None
 ) -> Evaluation:
@@ -54,9 +53,9 @@ def evaluate(
     The model is evaluated as after training (`VAE.evaluating`).
 
     Row i and sample k draw from row i, sample k of the stream (seed, "evaluation"), so that the
-    draws depend on no chunk. Beyond the rows it holds the raw parameters of the posterior and a few
-    numbers a row, and a chunk of `_CHUNK_BYTES`, whatever the sample count; where memory is short
-    it halves the chunk.
+    draws depend on no chunk. Beyond the rows it holds a few numbers a row, a batch for the encoder,
+    and a chunk of `_CHUNK_BYTES`, whatever the sample count; where memory is short it halves the
+    chunk.
 
     Args:
         model: the model.
@@ -70,34 +69,55 @@ def evaluate(
         Diverged: a row's log-likelihood is not finite.
         EnvironmentProblem: not even one sample of one row fits into memory.
     """
+    return _evaluation(by_row(model, rows, samples, seed, observer), samples)
+
+
+@torch.inference_mode()
+def by_row(
+    model: VAE, rows: Rows, samples: int, seed: int, observer: Observer | None = None
+) -> Tensor:
+    """What `evaluate` takes the mean of.
+
+    Args:
+        model, rows, samples, seed, observer: as `evaluate`.
+
+    Returns:
+        float64 [N, 2 + n] on the model's device: log-likelihood, mean log p(x | z) and the KL of
+        each component, of every row. It may be infinite or NaN.
+
+    Raises:
+        Refused, EnvironmentProblem: as `evaluate`.
+    """
     observer = observer or Observer()
     check_samples(samples)
+    check_width(model, rows)
+    blocks: list[Tensor] = []
+    with model.evaluating():
+        points = max(1, _CHUNK_BYTES[model.device.type] // point_bytes(model))
+        for start in range(0, len(rows), _ENCODER_ROWS):
+            batch = rows[start : start + _ENCODER_ROWS].to(model.device)
+            posterior = model.posterior(batch)
+            done = 0
+            while done < len(batch):
+                part, first = slice(done, done + min(_ROWS, points)), start + done
+                try:
+                    block = _block(
+                        model, posterior[part], batch[part], first, samples, seed, points
+                    )
+                except (MemoryError, RuntimeError) as error:
+                    points = _fewer(points, error)
+                    continue
+                blocks.append(block)
+                done += len(block)
+                observer.images(start + done, len(rows))
+    return torch.cat(blocks)
+
+
+def check_width(model: VAE, rows: Rows) -> None:
+    """Raises Refused for rows that are not as wide as the model's."""
     width, found = model.likelihood.data.width, rows[0:1].shape[1]
     if found != width:
         raise Refused(f"rows of {found} numbers; allowed: {width}, as the model")
-    with model.evaluating():
-        return _evaluation(_by_row(model, rows, samples, seed, observer), samples)
-
-
-def _by_row(model: VAE, rows: Rows, samples: int, seed: int, observer: Observer) -> Tensor:
-    """What `_block` gives of all rows."""
-    batches = (rows[i : i + _ENCODER_ROWS] for i in range(0, len(rows), _ENCODER_ROWS))
-    raw = torch.cat([model.posterior(batch.to(model.device)).raw for batch in batches])
-    posterior = model.latent.posterior(raw)
-    points = max(1, _CHUNK_BYTES[model.device.type] // point_bytes(model))
-    blocks: list[Tensor] = []
-    first = 0
-    while first < len(rows):
-        part = slice(first, first + min(_ROWS, points))
-        try:
-            there = rows[part].to(model.device)
-            blocks.append(_block(model, posterior[part], there, first, samples, seed, points))
-        except (MemoryError, RuntimeError) as error:
-            points = _fewer(points, error)
-            continue
-        first += len(blocks[-1])
-        observer.images(first, len(rows))
-    return torch.cat(blocks)
 
 
 def check_samples(samples: int) -> None:

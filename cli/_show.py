@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -110,6 +111,45 @@ def evaluated(result: dict[str, Any]) -> None:
     for name, value in rows.items():
         table.add_row(name, value)
     Console().print(table, highlight=False)
+
+
+def encoded(result: dict[str, Any]) -> None:
+    """What the encoder says of rows, in means."""
+    click.echo(f"{result['run']}: {result['rows']} rows of {result['file']}")
+    table = Table("shell", "KL (nats)", "concentration")
+    shells = result["shells"].split(",")
+    for shell, kl, kappa in zip(shells, result["kl_per_shell"], result["kappa"], strict=True):
+        table.add_row(shell, f"{kl:.2f}", f"{kappa:.4g}")
+    Console().print(table, highlight=False)
+    _out(result)
+
+
+def scored(result: dict[str, Any]) -> None:
+    """Scores of rows: means, and the lowest."""
+    click.echo(f"{result['run']}: {result['rows']} rows of {result['file']}")
+    click.echo(f"mean ELBO {_nats(result['elbo'])}")
+    click.echo(f"mean LL   {_nats(result['ll'])}  ({result['iw_samples']} samples)")
+    table = Table("row", "name", "LL (nats)", title="the lowest", title_justify="left")
+    for row in result["lowest"]:
+        table.add_row(str(row["row"]), escape(row["name"]), _nats(row["ll"]))
+    Console().print(table, highlight=False)
+    _out(result)
+
+
+def written(result: dict[str, Any]) -> None:
+    """What was written where."""
+    click.echo(f"{result['run']}: {result['rows']} rows")
+    _out(result)
+
+
+def _out(result: dict[str, Any]) -> None:
+    if result["out"] is not None:
+        click.echo(f"wrote {result['out']}")
+
+
+def _nats(value: float | None) -> str:
+    """None is what JSON has in place of minus infinity."""
+    return "-inf" if value is None else f"{value:.2f}"
 
 
 def built(result: dict[str, Any]) -> None:

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from hvae import random
+from hvae.errors import Diverged
 from hvae.evaluation.importance import check_width
+from hvae.latent import Product
 from hvae.model import VAE
 from hvae.observer import Observer
 from hvae.rows import Rows
@@ -51,6 +53,8 @@ def encode(model: VAE, rows: Rows, seed: int = 0, observer: Observer | None = No
 
     Raises:
         Refused: the rows are not the model's.
+        Diverged: the posterior of a row is not finite: the row is too far from what the model can
+            compute with.
     """
     observer = observer or Observer()
     check_width(model, rows)
@@ -63,4 +67,15 @@ def encode(model: VAE, rows: Rows, seed: int = 0, observer: Observer | None = No
             found = (posterior.mode(), posterior.concentration, posterior.draw(rng).kl)
             parts.append([part.cpu() for part in found])
             observer.images(first + len(batch), len(rows))
-    return Encoding(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    encoding = Encoding(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    finite = [tensor.isfinite().all(1) for tensor in vars(encoding).values()]
+    lost = torch.stack(finite).all(0).logical_not().nonzero().flatten().tolist()
+    if lost:
+        raise Diverged(f"row {lost[0]}, counted from 0: its posterior is not finite")
+    return encoding
+
+
+def coordinate_names(latent: Product) -> list[str]:
+    """[m], "1_1", "1_2", ...: the number of a component and of its coordinate, from 1."""
+    sizes = [component.size for component in latent.components]
+    return [f"{i}_{j}" for i, size in enumerate(sizes, 1) for j in range(1, size + 1)]

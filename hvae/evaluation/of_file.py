@@ -17,6 +17,7 @@ from hvae.devices import use_threads
 from hvae.errors import Refused, refused_option
 from hvae.evaluation.encoding import coordinate_names, encode
 from hvae.evaluation.importance import check_samples
+from hvae.evaluation.points import check_points
 from hvae.evaluation.scoring import score
 from hvae.observer import Observer
 from hvae.rows import Rows
@@ -24,7 +25,6 @@ from hvae.runs import Run, load_run
 from hvae.runs.data_of import data_of, rows_of
 
 SPLITS = ("test", "validation", "train")
-UNIT_LENGTH = 1e-3  # how far the length of a shell's part of a point may be from 1
 
 MAX_POINTS = 10**7
 
@@ -167,7 +167,7 @@ def decode_file(
     Args:
         folder, work: as `encode_file`.
         source: .npz or .csv with `mean_direction` or `z`, as `encode_file` and `sample_file` write
-            them: [N, m], and the part of a shell has length 1 to within `UNIT_LENGTH`.
+            them: [N, m], checked (`hvae.evaluation.points`).
         out: .npz or .csv with `mean` [N, D], in the data's units, and `row_names` where they are
             there.
         covariates: "COLUMN=VALUE", for a model that was told of them, where `source` has no
@@ -328,34 +328,11 @@ def _points(run: Run, path: Path, arrays: Mapping[str, NDArray[Any]]) -> Tensor:
         )
     [key], latent = there, run.model.latent
     found = arrays[key]
-    if found.dtype.kind not in "fiu" or found.ndim != 2 or found.shape[1] != latent.size:
-        shape = " x ".join(map(str, found.shape))
-        raise Refused(
-            f"{path}: {key} is {shape} {found.dtype}; allowed: numbers [N, {latent.size}], as "
-            f"{run.config.shells} has"
-        )
-    if not len(found):
-        raise Refused(f"{path}: {key} has no row; allowed: 1 or more")
+    if found.dtype.kind not in "fiu":
+        raise Refused(f"{path}: {key} is of type {found.dtype}; allowed: numbers")
     z = torch.from_numpy(found.astype(np.float64))
-    if not bool(z.isfinite().all()):
-        row = int((~z.isfinite()).any(1).nonzero()[0])
-        raise Refused(f"{path}: {key}, row {row} (counted from 0): not finite; allowed: numbers")
-    _check_lengths(run, z, f"{path}: {key}")
+    check_points(latent, z, f"{path}: {key}")
     return z.to(run.model.dtype)
-
-
-def _check_lengths(run: Run, z: Tensor, where: str) -> None:
-    """Raises Refused where the part of a shell is not of length 1."""
-    components = run.model.latent.components
-    parts = z.split([component.size for component in components], 1)
-    for number, (component, part) in enumerate(zip(components, parts, strict=True), 1):
-        off = (part.norm(dim=1) - 1).abs() > UNIT_LENGTH
-        if component.kind == "" and bool(off.any()):
-            row = int(off.nonzero()[0])
-            raise Refused(
-                f"{where}, row {row} (counted from 0): shell {number} has length "
-                f"{part[row].norm():.6g}; allowed: 1, to within {UNIT_LENGTH:g}"
-            )
 
 
 def _told(

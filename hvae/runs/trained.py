@@ -152,7 +152,7 @@ def load_run(path: str | os.PathLike[str], device: str = "cpu") -> Run:
     tensors, document = files.read_packed(folder / BEST)
     weights = schema.tensors(tensors, document)
     description = _description(document, config, folder / BEST)
-    model = _model(config, description, weights, folder / BEST).to(place)
+    model = model_of(config, description, weights, folder / BEST).to(place)
     ended = (folder / RESULT).exists()
     return Run(folder, config, model.eval(), read_result(folder) if ended else None)
 
@@ -167,10 +167,19 @@ def _description(document: Mapping[str, Any], config: TrainConfig, path: Path) -
         raise Refused(f"{path} is damaged: {error}") from error
 
 
-def _model(
-    config: TrainConfig, description: DataDescription, weights: Mapping[str, Tensor], path: Path
+def model_of(
+    config: TrainConfig, description: DataDescription, weights: Mapping[str, Tensor], where: object
 ) -> VAE:
-    """The model of a configuration with these weights."""
+    """The model of a configuration with these weights.
+
+    Args:
+        config, description: what describes it.
+        weights: its state, on the CPU.
+        where: they come from, for messages.
+
+    Raises:
+        Refused: they are of another shape, or not finite.
+    """
     with torch.device("meta"):
         expected = _shapes(assemble(config, description).state_dict())
     found = _shapes(weights)
@@ -178,9 +187,9 @@ def _model(
     if wrong:
         key = wrong[0]
         what = f"{key} is {found.get(key, 'absent')}, not {expected.get(key, 'expected')}"
-        raise Refused(f"{path} is of another shape: {what}; allowed: weights for {config.shells}")
+        raise Refused(f"{where} is of another shape: {what}; allowed: weights for {config.shells}")
     if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
-        raise Refused(f"{path} is damaged: a weight is not finite")
+        raise Refused(f"{where} is damaged: a weight is not finite")
     model = assemble(config, description)
     model.load_state_dict(dict(weights))
     return model

@@ -172,8 +172,11 @@ def built(result: dict[str, Any]) -> None:
         click.echo(f"{name:16} {value}")
 
 
-def runs(listed: Sequence[Listed]) -> None:
+def runs(folder: str, listed: Sequence[Listed]) -> None:
     """A table of runs, a row each."""
+    if not listed:
+        click.echo(f"no run in {folder}")
+        return
     table = Table("run", "data", "shells", "epochs", "best", "validation ELBO", "LL", "state")
     for run in listed:
         epochs = "" if run.epochs is None else f"{run.epochs}/{run.most_epochs}"

@@ -26,4 +26,4 @@ def command(folder: str, as_json: bool) -> None:
     if as_json:
         show.document({"folder": folder, "runs": [run.to_json() for run in listed]})
     else:
-        show.runs(listed)
+        show.runs(folder, listed)

@@ -25,6 +25,11 @@ Names = Mapping[str, Sequence[str]]
 NPZ, CSV, H5AD = ".npz", ".csv", ".h5ad"
 
 _CHUNK_ROWS = 1000
+# What NumPy, zipfile and csv raise at the bytes of another file.
+_DAMAGE = (
+    *(ValueError, KeyError, EOFError, RuntimeError, OverflowError, MemoryError, SyntaxError),
+    *(csv.Error, zlib.error, zipfile.BadZipFile),
+)
 
 
 def check_output(path: Path, suffixes: Sequence[str], force: bool, source: Path | None) -> None:
@@ -121,21 +126,17 @@ def read(path: Path, names: Names) -> dict[str, Array]:
         raise Refused(f"{path} is of an unknown format; allowed: {', '.join(readers)}")
     try:
         return readers[path.suffix](path, names)
+    except Refused:
+        raise
     except FileNotFoundError as error:
         raise Refused(f"{path} is missing; allowed: a .npz or .csv file") from error
     except OSError as error:
         raise EnvironmentProblem(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, EOFError, csv.Error, zlib.error, NotImplementedError) as error:
-        raise _damaged(path, error) from error
-    except (zipfile.BadZipFile, RuntimeError, OverflowError, MemoryError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: BaseException) -> Refused:
-    if isinstance(error, Refused):
-        return error
-    reason = " ".join(str(error).split())[:100] or type(error).__name__
-    return Refused(f"{path} is damaged ({reason}); allowed: a {path.suffix} file as hvae writes it")
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise Refused(
+            f"{path} is damaged ({reason}); allowed: a {path.suffix} file as hvae writes it"
+        ) from error
 
 
 def _lines(arrays: Mapping[str, Array], names: Names) -> Iterator[list[str]]:
@@ -161,10 +162,10 @@ def _texts(array: Array) -> list[list[str]]:
 
 
 def _read_npz(path: Path, names: Names) -> dict[str, Array]:
-    found = np.load(path, allow_pickle=False)
-    if not isinstance(found, np.lib.npyio.NpzFile):
-        raise ValueError("it holds one array without a name")
-    with found:
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError("it is no archive of arrays")
+        found = np.load(file, allow_pickle=False)
         return {key: found[key] for key in names if key in found.files}
 
 

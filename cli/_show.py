@@ -2,14 +2,20 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hvae.observer import Observer
+from hvae.runs.listing import Listed
+
+_UNKNOWN = "not recorded before there is a best epoch"
+_WIDTH = 140  # of a wide table where there is no terminal to ask
 
 
 class Reporter(Observer):
@@ -114,6 +120,45 @@ def evaluated(result: dict[str, Any]) -> None:
     Console().print(table, highlight=False)
 
 
+def encoded(result: dict[str, Any]) -> None:
+    """What the encoder says of rows, in means."""
+    click.echo(f"{result['run']}: {result['rows']} rows of {result['file']}")
+    table = Table("shell", "KL (nats)", "concentration")
+    shells = result["shells"].split(",")
+    for shell, kl, kappa in zip(shells, result["kl_per_shell"], result["kappa"], strict=True):
+        table.add_row(shell, f"{kl:.2f}", f"{kappa:.4g}")
+    Console().print(table, highlight=False)
+    _out(result)
+
+
+def scored(result: dict[str, Any]) -> None:
+    """Scores of rows: means, and the lowest."""
+    click.echo(f"{result['run']}: {result['rows']} rows of {result['file']}")
+    click.echo(f"mean ELBO {_nats(result['elbo'])}")
+    click.echo(f"mean LL   {_nats(result['ll'])}  ({result['iw_samples']} samples)")
+    table = Table("row", "name", "LL (nats)", title="the lowest", title_justify="left")
+    for row in result["lowest"]:
+        table.add_row(str(row["row"]), escape(row["name"]), _nats(row["ll"]))
+    Console().print(table, highlight=False)
+    _out(result)
+
+
+def written(result: dict[str, Any]) -> None:
+    """What was written where."""
+    click.echo(f"{result['run']}: {result['rows']} rows")
+    _out(result)
+
+
+def _out(result: dict[str, Any]) -> None:
+    if result["out"] is not None:
+        click.echo(f"wrote {result['out']}")
+
+
+def _nats(value: float | None) -> str:
+    """None is what JSON has in place of minus infinity."""
+    return "-inf" if value is None else f"{value:.2f}"
+
+
 def built(result: dict[str, Any]) -> None:
     """The build and the devices."""
     others = ", ".join(result["instruction_sets"])
@@ -127,6 +172,68 @@ def built(result: dict[str, Any]) -> None:
     }
     for name, value in rows.items():
         click.echo(f"{name:16} {value}")
+
+
+def runs(folder: str, listed: Sequence[Listed]) -> None:
+    """A table of runs, a row each."""
+    if not listed:
+        click.echo(f"no run in {folder}")
+        return
+    table = Table("run", "data", "shells", "epochs", "best", "validation ELBO", "LL", "state")
+    for run in listed:
+        epochs = "" if run.epochs is None else f"{run.epochs}/{run.most_epochs}"
+        best = "" if run.best_epoch is None else str(run.best_epoch)
+        elbo, ll = ("" if x is None else f"{x:.2f}" for x in (run.validation_elbo, run.ll))
+        state = run.state if run.damage is None else f"{run.state}: {run.damage}"
+        cells = (run.name, run.data or "", run.shells or "", epochs, best, elbo, ll, state)
+        table.add_row(*map(escape, cells))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH)
+    console.print(table, highlight=False)
+
+
+def run(result: dict[str, Any]) -> None:
+    """What a run is."""
+    best = result["best_epoch"]
+    elbo = result["validation_elbo"]
+    lines = {
+        "run": result["run"],
+        "state": result["state"],
+        "trained": f"{result['epochs']} epochs of at most {result['config']['epochs']}",
+        "best epoch": "none yet" if best is None else f"{best}: validation ELBO {_nats(elbo)}",
+        "data": _row_of_data(result["data"]),
+        "parameters": _counted(result["parameters"]),
+    }
+    for name, value in lines.items():
+        click.echo(f"{name:18} {value}")
+    for name, value in result["config"].items():
+        shown = ",".join(map(str, value)) if isinstance(value, list) else value
+        click.echo(f"{name:18} {'not given' if shown is None else shown}")
+    for document in result["evaluations"]:
+        click.echo(_evaluation(document))
+
+
+def _row_of_data(data: dict[str, Any] | None) -> str:
+    if data is None:
+        return _UNKNOWN
+    told = f", told of {', '.join(data['covariates'])}" if "covariates" in data else ""
+    return f"{' x '.join(map(str, data['shape']))}, {data['kind']}{told}"
+
+
+def _counted(parameters: dict[str, int] | None) -> str:
+    if parameters is None:
+        return _UNKNOWN
+    return ", ".join(f"{name} {count}" for name, count in parameters.items())
+
+
+def _evaluation(document: dict[str, Any]) -> str:
+    if "damage" in document:
+        return f"{'evaluation':18} {document['damage']}"
+    return (
+        f"{'evaluation':18} {document['split']}: LL {document['ll']:.2f} "
+        f"({document['iw_samples']} samples, seed {document['seed']})"
+    )
 
 
 def _figures(means: dict[str, Any]) -> str:

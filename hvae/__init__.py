@@ -4,6 +4,7 @@
     hvae.resume(folder)                  go on with a run that was cut short, to the same bits
     hvae.evaluate_run(folder)            its importance-weighted log-likelihood
     hvae.load_run(folder)                the trained model: encode, decode, draw from the prior
+    hvae.HypersphericalVAE(...)          the same as an estimator of scikit-learn
     hvae.distributions, hvae.special     von Mises-Fisher distributions and Bessel functions
     hvae.ops                             the kernels as torch ops; hvae.reference, in plain torch
 
@@ -19,6 +20,7 @@ _HOMES = {
     "resume": "hvae.training.resumption",
     "evaluate_run": "hvae.evaluation.of_run",
     "load_run": "hvae.runs",
+    "HypersphericalVAE": "hvae.estimator",
 }
 _MODULES = ("data", "distributions", "ops", "random", "reference", "special")
 

@@ -31,8 +31,27 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         EnvironmentProblem: the disk is full, read-only or gone; nothing is left behind.
     """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to be written in the block; it takes the place of `path` at its end.
+
+    Raises:
+        EnvironmentProblem: as `write_bytes`; an OSError of the block is one of `path`.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with writing(path):
-        _replace(path, content)
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
@@ -167,22 +186,9 @@ def _read(path: Path) -> bytes:
         raise EnvironmentProblem(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Of a file or a folder: what was written is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -21,12 +21,11 @@ from hvae.training.step import Trainer
 @functools.lru_cache
 def digits():
     """The first rows of every split of the embedded digits: 130, 40 and 35 images of 8 x 8."""
-    whole = _load("digits")
+    whole, rows = _load("digits"), {"train": 130, "validation": 40, "test": 35}
     return replace(
         whole,
-        train=whole.train[:130].clone(),
-        validation=whole.validation[:40].clone(),
-        test=whole.test[:35].clone(),
+        labels={name: whole.labels[name][:count] for name, count in rows.items()},
+        **{name: getattr(whole, name)[:count].clone() for name, count in rows.items()},
     )
 
 

@@ -21,11 +21,13 @@ MAY_IMPORT = {
     "build": {"_library"},
     "description": {"errors"},
     "devices": {"build", "errors"},
+    "extras": {"errors"},
     "files": {"errors"},
     "memory": {"errors"},
     "registry": {"errors"},
     "tensorboard": {"errors", "observer"},
     "rows": set(),
+    "tables": {"errors", "extras", "files"},
     "ops": {"_library", "errors"},
     "reference": {"errors"},
     "special": {"ops"},
@@ -33,14 +35,21 @@ MAY_IMPORT = {
     "latent": {"distributions", "errors", "ops", "registry"},
     "model": {"description", "errors", "latent", "ops", "random", "registry", "rows"},
     "data": {"description", "errors", "files", "ops", "random"},
-    "runs": {"data", "description", "devices", "errors", "files", "latent", "model", "random"},
+    "runs": {
+        *{"data", "description", "devices", "errors", "files", "latent", "model", "random"},
+        *{"rows"},
+    },
     "evaluation": {
         *{"build", "data", "devices", "errors", "latent", "memory", "model", "observer"},
-        *{"random", "rows", "runs"},
+        *{"random", "rows", "runs", "tables"},
     },
     "training": {
         *{"build", "data", "devices", "errors", "evaluation", "latent", "memory", "model"},
         *{"observer", "ops", "random", "rows", "runs"},
+    },
+    "estimator": {
+        *{"data", "description", "devices", "errors", "evaluation", "memory", "model", "random"},
+        *{"runs", "training"},
     },
 }
 # Modules of training and evaluation that know no disk: what they may import of hvae.
@@ -52,6 +61,10 @@ WITHOUT_FILES = {
     "training.divergence": {"errors", "latent"},
     "evaluation.elbo": {"model", "random", "rows"},
     "evaluation.importance": {"errors", "latent", "memory", "model", "observer", "random", "rows"},
+    "evaluation.encoding": {
+        *{"errors", "evaluation.importance", "latent", "model", "observer", "random", "rows"}
+    },
+    "evaluation.scoring": {"errors", "evaluation.importance", "model", "observer", "rows"},
 }
 LEAVES_OF_DISK = ("data", "runs", "cli", "training", "evaluation", "files")
 

@@ -48,7 +48,6 @@ class Evaluation:
     r: float | None = None
 
 
-@torch.inference_mode()
 def evaluate(
     model: VAE, rows: Rows, samples: int, seed: int, observer: Observer | None = None
 ) -> Evaluation:
@@ -57,9 +56,9 @@ def evaluate(
     The model is evaluated as after training (`VAE.evaluating`).
 
     Row i and sample k draw from row i, sample k of the stream (seed, "evaluation"), so that the
-    draws depend on no chunk. Beyond the rows it holds the raw parameters of the posterior and a few
-    numbers a row, and a chunk of `_CHUNK_BYTES`, whatever the sample count; where memory is short
-    it halves the chunk.
+    draws depend on no chunk. Beyond the rows it holds a few numbers a row, a batch for the encoder,
+    and a chunk of `_CHUNK_BYTES`, whatever the sample count; where memory is short it halves the
+    chunk.
 
     Args:
         model: the model.
@@ -73,36 +72,66 @@ def evaluate(
         Diverged: a row's log-likelihood is not finite.
         EnvironmentProblem: not even one sample of one row fits into memory.
     """
+    found = by_row(model, rows, samples, seed, observer)
+    return _evaluation(found, samples, model.learned_prior is not None)
+
+
+@torch.inference_mode()
+def by_row(
+    model: VAE,
+    rows: Rows,
+    samples: int,
+    seed: int,
+    observer: Observer | None = None,
+    alone: bool = False,
+) -> Tensor:
+    """What `evaluate` takes the mean of.
+
+    Args:
+        model, rows, samples, seed, observer: as `evaluate`.
+        alone: whether every row is computed as if there were no other, with the draws of row 0, so
+            that what is found of it is the same to the last bit wherever it stands; that takes a
+            few times as long.
+
+    Returns:
+        float64 [N, 2 + n] on the model's device: log-likelihood, mean log p(x | z) and the KL of
+        each component, of every row. With a learned prior the mean of r is one more column. It may
+        be infinite or NaN.
+
+    Raises:
+        Refused, EnvironmentProblem: as `evaluate`.
+    """
     observer = observer or Observer()
     check_samples(samples)
+    check_width(model, rows)
+    blocks: list[Tensor] = []
+    with model.evaluating():
+        mixture = model.mixture
+        points = max(1, _CHUNK_BYTES[model.device.type] // point_bytes(model))
+        together = 1 if alone else _ENCODER_ROWS
+        for start in range(0, len(rows), together):
+            batch = rows[start : start + together].to(model.device)
+            posterior = model.posterior(batch)
+            done = 0
+            while done < len(batch):
+                part = slice(done, done + min(_ROWS, points))
+                there, first = (posterior[part], batch[part]), 0 if alone else start + done
+                try:
+                    block = _block(model, *there, first, samples, seed, points, mixture)
+                except (MemoryError, RuntimeError) as error:
+                    points = _fewer(points, error)
+                    continue
+                blocks.append(block)
+                done += len(block)
+                observer.images(start + done, len(rows))
+    return torch.cat(blocks)
+
+
+def check_width(model: VAE, rows: Rows) -> None:
+    """Raises Refused for rows that are not as wide as the model's."""
     width, found = model.likelihood.data.width, rows[0:1].shape[1]
     if found != width:
         raise Refused(f"rows of {found} numbers; allowed: {width}, as the model")
-    with model.evaluating():
-        by_row = _by_row(model, rows, samples, seed, observer)
-    return _evaluation(by_row, samples, model.learned_prior is not None)
-
-
-def _by_row(model: VAE, rows: Rows, samples: int, seed: int, observer: Observer) -> Tensor:
-    """What `_block` gives of all rows."""
-    batches = (rows[i : i + _ENCODER_ROWS] for i in range(0, len(rows), _ENCODER_ROWS))
-    raw = torch.cat([model.posterior(batch.to(model.device)).raw for batch in batches])
-    posterior, mixture = model.latent.posterior(raw), model.mixture
-    points = max(1, _CHUNK_BYTES[model.device.type] // point_bytes(model))
-    blocks: list[Tensor] = []
-    first = 0
-    while first < len(rows):
-        part = slice(first, first + min(_ROWS, points))
-        try:
-            there = rows[part].to(model.device)
-            drawn = posterior[part]
-            blocks.append(_block(model, drawn, there, first, samples, seed, points, mixture))
-        except (MemoryError, RuntimeError) as error:
-            points = _fewer(points, error)
-            continue
-        first += len(blocks[-1])
-        observer.images(first, len(rows))
-    return torch.cat(blocks)
 
 
 def check_samples(samples: int) -> None:

@@ -1,9 +1,10 @@
 """What values from a JSON document must be, before anything trusts them."""
 
 import math
+from typing import TypeGuard
 
 
-def is_count(value: object) -> bool:
+def is_count(value: object) -> TypeGuard[int]:
     """Whether it is a number of things."""
     return type(value) is int and 0 <= value < 2**63
 

@@ -47,6 +47,15 @@ def refuse_owned(folder: Path) -> None:
             _take(handle, folder, fcntl.LOCK_SH)
 
 
+def is_owned(folder: Path) -> bool:
+    """Whether a process trains the run, as far as can be seen."""
+    try:
+        refuse_owned(folder)
+    except EnvironmentProblem:
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def _opened(folder: Path, flags: int) -> Iterator[int]:
     try:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hvae.errors import Refused
+from hvae.errors import EnvironmentProblem, Refused
 from hvae.files import writing
+from hvae.runs.checks import is_figures
 
 
 class Mark(NamedTuple):
@@ -19,6 +20,38 @@ class Mark(NamedTuple):
 
 
 START = Mark(0, hashlib.sha256().hexdigest())
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl, one an epoch, without a last one that is not whole yet.
+
+    Raises:
+        Refused: a line is not that of an epoch.
+        EnvironmentProblem: it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise EnvironmentProblem(f"{path} cannot be read: {error.strerror or error}") from error
+    lines = content[: content.rfind(b"\n") + 1].splitlines()
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            epoch = json.loads(line)
+        except (ValueError, RecursionError):
+            epoch = None
+        if not isinstance(epoch, dict) or not _is_epoch(epoch, number):
+            raise Refused(f"{path} is damaged: line {number} is not that of epoch {number}")
+        found.append(epoch)
+    return found
+
+
+def _is_epoch(line: Mapping[str, Any], number: int) -> bool:
+    return line.get("epoch") == number and all(
+        is_figures(line.get(part)) for part in ("train", "validation")
+    )
 
 
 class Metrics:

@@ -97,8 +97,7 @@ class TrainingLoop:
     def _run(self) -> tuple[str, NotFinite | None]:
         """Why it ended."""
         try:
-            while (ended := self.state.ended) is None:
-                line = self.state.run_epoch(self.interrupts.check)
+            for line in self.state.epochs(self.interrupts.check):
                 self.folder.metrics.append(line)
                 self.observer.epoch(line, self.config.epochs)
                 unsaved = time.perf_counter() - self.saved
@@ -106,7 +105,7 @@ class TrainingLoop:
                     self._save()
         except NotFinite as error:
             return "diverged", error
-        return ended, None
+        return str(self.state.ended), None
 
     def _save(self) -> Path:
         """The best weights, and a checkpoint of the last good epoch."""

@@ -6,7 +6,7 @@ It knows no file: what must outlive the process is `TrainingState.progress` and
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -197,6 +197,11 @@ class TrainingState:
     def warn(self, text: str) -> None:
         """Something that the result must carry."""
         self._progress.warnings.append(text)
+
+    def epochs(self, before_step: Callable[[], None] = lambda: None) -> Iterator[dict[str, Any]]:
+        """Train to the end, an epoch for each line (`run_epoch`) that is asked for."""
+        while self.ended is None:
+            yield self.run_epoch(before_step)
 
     def run_epoch(self, before_step: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Train and validate one epoch.

@@ -9,9 +9,14 @@ import torch
 from hvae.cli import main
 from hvae.model import LIKELIHOODS, NETWORKS
 
+_COMMANDS = [
+    *([], ["train"], ["eval"], ["info"], ["runs"]),
+    *(["encode"], ["decode"], ["sample"], ["score"]),
+]
+
 
 class TestHelp:
-    @pytest.mark.parametrize("command", [[], ["train"], ["eval"], ["info"]])
+    @pytest.mark.parametrize("command", _COMMANDS)
     def test_it_teaches_with_examples(self, capfd, command):
         assert main([*command, "--help"]) == 0
         out, err = capfd.readouterr()

@@ -1,13 +1,16 @@
 """hvae.model.learned_priors: priors that are trained, in the ELBO, its gradient and the weights."""
 
+import pickle
+
 import few
 import pytest
 import torch
 from few import config, digits
 
-from hvae import evaluate_run, load_run, random, train
+from hvae import HypersphericalVAE, evaluate_run, load_run, random, train
 from hvae.evaluation.elbo import elbo, perplexity
 from hvae.evaluation.importance import evaluate
+from hvae.evaluation.scoring import score
 from hvae.model import PRIORS, loss
 from hvae.runs.assembly import assemble
 
@@ -119,6 +122,9 @@ def test_an_evaluation_says_r_and_the_elbo_with_it(prior):
     assert found.r == pytest.approx(terms.log_ratio.mean().item(), rel=1e-5)
     assert found.ll == pytest.approx(ll.mean().item(), rel=1e-6)
     assert evaluate(model("uniform"), ROWS, 7, seed=1).r is None
+    scores = score(made, ROWS, 7, seed=1)
+    assert scores.elbo.mean().item() == pytest.approx(found.elbo, rel=1e-12)
+    assert scores.ll.mean().item() == pytest.approx(found.ll, rel=1e-12)
 
 
 def test_the_bound_of_one_sample_is_the_elbo_in_the_mean():
@@ -145,3 +151,11 @@ def test_a_run_trains_evaluates_and_draws_from_it(prior, tmp_path, monkeypatch):
     rng = random.stream(2, "prior")
     assert torch.equal(z, run.model.mixture.sample(rng, 1, 6)[0])
     assert run.decode(z).shape == (6, 64)
+
+
+def test_the_estimator_has_it_too():
+    rows = digits().train.numpy()
+    made = HypersphericalVAE("3", prior="mixture", prior_components=5, epochs=2, warmup=1).fit(rows)
+    assert "r" in made.history_[-1]["validation"] and made.sample(4).shape == (4, 64)
+    again = pickle.loads(pickle.dumps(made))
+    assert (again.score_samples(rows[:5]) == made.score_samples(rows[:5])).all()

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -39,6 +40,30 @@ class TestLoad:
         assert torch.equal(prior, loaded.prior(10, seed=3))
         assert loaded.decode(prior).shape == (10, 64)
         assert not pixels.requires_grad
+
+    def test_points_that_differ_from_a_row_in_one_component(self, run):
+        loaded, row = load_run(run), digits().test[3:4]
+        mode, prior = loaded.encode(row), loaded.prior(6, seed=2)
+        first, second = (loaded.around(row, shell, 6, seed=2) for shell in (1, 2))
+        assert torch.equal(first[:, :3], prior[:, :3]) and (first[:, 3:] == mode[:, 3:]).all()
+        assert torch.equal(second[:, 3:], prior[:, 3:]) and (second[:, :3] == mode[:, :3]).all()
+        for shell in (0, 3):
+            with pytest.raises(Refused, match=f"--shell: {shell} is .* from 1 to 2 .3,e2.$"):
+                loaded.around(row, shell, 6)
+
+    def test_what_the_data_are(self, run):
+        assert load_run(run).description == digits().description
+
+    def test_covariates_by_name(self, run):
+        loaded = load_run(run)
+        with pytest.raises(Refused, match="^--covariate: a=1 is not allowed; allowed: none$"):
+            loaded.covariates(["a=1"])
+        names = ("a=1", "a=2", "b=x", "b=y")
+        loaded.model.likelihood.data = replace(loaded.description, covariates=names)
+        assert loaded.covariates(["b=y", "a=1"]).tolist() == [1, 0, 0, 1]
+        for values in ([], ["a=1"], ["a=1", "a=2"], ["a=1", "b=z"], ["a=1", "a=2", "b=x"]):
+            with pytest.raises(Refused, match="one for each of a, b: a=1, a=2, b=x, b=y$"):
+                loaded.covariates(values)
 
     def test_the_settings_and_the_result(self, run):
         loaded = load_run(str(run))

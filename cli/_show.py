@@ -100,24 +100,31 @@ def trained(result: dict[str, Any]) -> None:
 def evaluated(result: dict[str, Any]) -> None:
     """The figures of an evaluation."""
     click.echo(f"{result['run']}: {result['split']} split, {result['images']} images")
-    table = Table(show_header=False)
-    stderr = result["ll_stderr"]
-    spread = "" if stderr is None else f" +- {stderr:.2f}"
-    shells = result["shells"].split(",")
-    by_shell = zip(shells, result["kl_per_shell"], strict=True)
-    rows = {
-        "ELBO": f"{result['elbo']:.2f}",
-        "RE": f"{result['re']:.2f}",
-        "KL": f"{result['kl']:.2f}",
-        "KL by shell": "  ".join(f"{shell}: {kl:.2f}" for shell, kl in by_shell),
-        "LL": f"{result['ll']:.2f}{spread}  ({result['iw_samples']} samples)",
-        "seconds": f"{result['seconds']:.1f}",
-    }
-    if "r" in result:
-        rows["r"] = f"{result['r']:.2f}  (log p / p0 of the learned prior; KL is to p0)"
-    for name, value in rows.items():
-        table.add_row(name, value)
+    refined = result.get("refined")
+    parts = [result] if refined is None else [result, refined]
+    heads = ["", "encoder", f"refined, {refined['steps']} steps"] if refined else []
+    table = Table(*heads, show_header=refined is not None)
+    columns = [_means(part, result["shells"]) for part in parts]
+    for name in columns[0]:
+        table.add_row(name, *(column[name] for column in columns))
+    table.add_row("seconds", f"{result['seconds']:.1f}")
     Console().print(table, highlight=False)
+
+
+def _means(figures: dict[str, Any], shells: str) -> dict[str, str]:
+    """The rows of the table of an evaluation."""
+    stderr = figures["ll_stderr"]
+    spread = "" if stderr is None else f" +- {stderr:.2f}"
+    by_shell = zip(shells.split(","), figures["kl_per_shell"], strict=True)
+    ratio = {"r of the learned prior": f"{figures['r']:.2f}"} if "r" in figures else {}
+    return {
+        "ELBO": f"{figures['elbo']:.2f}",
+        "RE": f"{figures['re']:.2f}",
+        "KL": f"{figures['kl']:.2f}",
+        "KL by shell": "  ".join(f"{shell}: {kl:.2f}" for shell, kl in by_shell),
+        **ratio,
+        "LL": f"{figures['ll']:.2f}{spread}  ({figures['iw_samples']} samples)",
+    }
 
 
 def encoded(result: dict[str, Any]) -> None:

@@ -14,6 +14,13 @@ from . import _show as show
 @click.argument("run", required=False)
 @click.option("--iw-samples", "samples", default=500, show_default=True, help="Samples a row.")
 @click.option(
+    "--refine",
+    default=0,
+    show_default=True,
+    metavar="STEPS",
+    help="Also fit each row's posterior in so many steps, the decoder fixed.",
+)
+@click.option(
     "--split", default="test", show_default=True, metavar="NAME", help=f"{', '.join(SPLITS)}."
 )
 @click.option("--seed", type=int, help="Of the samples; the run's own if not given.")
@@ -28,10 +35,14 @@ def command(run: str | None, as_json: bool, quiet: bool, **arguments: Any) -> No
     ELBO, reconstruction error, KL, and the log-likelihood by importance sampling. The result is
     stored in the run's folder as eval-SPLIT-SAMPLES-SEED.json.
 
+    With --refine the same figures follow for posteriors that are fitted to each row: what the
+    decoder can explain, whatever the encoder has missed.
+
     \b
     hvae eval
     hvae eval runs/gaussian --iw-samples 5000
     hvae eval --split validation --seed 7 --json
+    hvae eval --refine 400 --iw-samples 5000
     """
     folder = newest_completed() if run is None else run
     with show.Reporter(quiet) as reporter:

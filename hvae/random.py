@@ -17,6 +17,7 @@ PURPOSES = (
     "weights",
     "prior",
     "user",
+    "refinement",
 )
 
 _MASK = (1 << 64) - 1

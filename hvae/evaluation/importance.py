@@ -49,7 +49,12 @@ class Evaluation:
 
 
 def evaluate(
-    model: VAE, rows: Rows, samples: int, seed: int, observer: Observer | None = None
+    model: VAE,
+    rows: Rows,
+    samples: int,
+    seed: int,
+    observer: Observer | None = None,
+    raw: Tensor | None = None,
 ) -> Evaluation:
     """ELBO, its parts, and the log-likelihood by importance sampling.
 
@@ -66,13 +71,14 @@ def evaluate(
         samples: K >= 1, importance samples a row.
         seed: any integer.
         observer: told of every block of rows.
+        raw: [N, raw_width], raw parameters in place of those that the encoder gives.
 
     Raises:
         Refused: `samples` is not in 1 to `MAX_SAMPLES`, or the rows are not the model's.
         Diverged: a row's log-likelihood is not finite.
         EnvironmentProblem: not even one sample of one row fits into memory.
     """
-    found = by_row(model, rows, samples, seed, observer)
+    found = by_row(model, rows, samples, seed, observer, raw=raw)
     return _evaluation(found, samples, model.learned_prior is not None)
 
 
@@ -84,11 +90,12 @@ def by_row(
     seed: int,
     observer: Observer | None = None,
     alone: bool = False,
+    raw: Tensor | None = None,
 ) -> Tensor:
     """What `evaluate` takes the mean of.
 
     Args:
-        model, rows, samples, seed, observer: as `evaluate`.
+        model, rows, samples, seed, observer, raw: as `evaluate`.
         alone: whether every row is computed as if there were no other, with the draws of row 0, so
             that what is found of it is the same to the last bit wherever it stands; that takes a
             few times as long.
@@ -111,7 +118,8 @@ def by_row(
         together = 1 if alone else _ENCODER_ROWS
         for start in range(0, len(rows), together):
             batch = rows[start : start + together].to(model.device)
-            posterior = model.posterior(batch)
+            given = None if raw is None else raw[start : start + together]
+            posterior = model.posterior(batch) if given is None else model.latent.posterior(given)
             done = 0
             while done < len(batch):
                 part = slice(done, done + min(_ROWS, points))

@@ -11,7 +11,10 @@ from hvae import build, data
 from hvae.devices import use_threads
 from hvae.errors import refused_option
 from hvae.evaluation.importance import Evaluation, check_samples, evaluate
+from hvae.evaluation.refinement import check_steps
+from hvae.evaluation.refinement import refine as refine_posteriors
 from hvae.observer import Observer
+from hvae.rows import Rows
 from hvae.runs import Run, RunFolder, load_run
 
 SPLITS = ("test", "validation", "train")
@@ -22,6 +25,7 @@ def evaluate_run(
     *,
     split: str = "test",
     samples: int = 500,
+    refine: int = 0,
     seed: int | None = None,
     device: str = "cpu",
     threads: int | None = None,
@@ -35,6 +39,9 @@ def evaluate_run(
         split: one of `SPLITS`; "train" of a set that is binarized anew every epoch is evaluated as
             epoch 0, which training never sees.
         samples: importance samples a row.
+        refine: steps by which each row's posterior is fitted with the decoder held fixed
+            (`hvae.evaluation.refinement`); its figures stand beside the plain ones, under
+            "refined". 0 for none.
         seed: of the draws; None is the run's own.
         device: as in `TrainConfig`.
         threads: CPU threads; None leaves torch's own number.
@@ -42,7 +49,7 @@ def evaluate_run(
         observer: told of downloads, warnings and progress.
 
     Returns:
-        the document of eval-SPLIT-SAMPLES-SEED.json.
+        the document of eval-SPLIT-SAMPLES-SEED.json, or of eval-SPLIT-SAMPLES-SEED-refineN.json.
 
     Raises:
         Refused: an argument, the run or the data; nothing is written.
@@ -51,6 +58,8 @@ def evaluate_run(
     began = time.perf_counter()
     observer = observer or Observer()
     check_samples(samples)
+    if refine != 0:
+        check_steps(refine)
     if split not in SPLITS:
         raise refused_option("split", split, ", ".join(SPLITS))
     run = load_run(folder, device)
@@ -74,6 +83,7 @@ def evaluate_run(
         "split": split,
         "seed": config.seed,
         **_figures(evaluation),
+        **_refined(run, rows, samples, refine, config.seed, observer),
         "data_checksum": dataset.checksum,
         "data_verified": dataset.verified,
         "warnings": warnings,
@@ -83,6 +93,17 @@ def evaluate_run(
     }
     RunFolder(run.path).save_evaluation(document)
     return document
+
+
+def _refined(
+    run: Run, rows: Rows, samples: int, steps: int, seed: int, observer: Observer
+) -> dict[str, Any]:
+    """The figures after refinement, under "refined"; nothing for no steps."""
+    if steps == 0:
+        return {}
+    raw = refine_posteriors(run.model, rows, steps, seed, observer)
+    evaluation = evaluate(run.model, rows, samples, seed, observer, raw)
+    return {"refined": {"steps": steps, **_figures(evaluation)}}
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:

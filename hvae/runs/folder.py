@@ -5,7 +5,7 @@ metrics.jsonl         a line an epoch (`hvae.runs.metrics`)
 best.safetensors      the weights of the best epoch, and what the data are
 last/                 what training goes on from (`hvae.runs.checkpoints`)
 result.json           how the run ended; `completed` is false for a run that diverged
-eval-SPLIT-SAMPLES-SEED.json
+eval-SPLIT-SAMPLES-SEED.json, eval-SPLIT-SAMPLES-SEED-refineSTEPS.json
 .lock                 which process trains the run (`hvae.runs.lock`)
 """
 
@@ -138,7 +138,12 @@ class RunFolder:
         files.write_json(self.path / RESULT, document)
 
     def save_evaluation(self, document: Mapping[str, Any]) -> Path:
-        """Write eval-SPLIT-SAMPLES-SEED.json; an earlier one of that name is replaced."""
-        name = "eval-{split}-{iw_samples}-{seed}.json".format_map(document)
+        """Write eval-SPLIT-SAMPLES-SEED.json; an earlier one of that name is replaced.
+
+        With "refined" in the document -refineSTEPS follows in the name.
+        """
+        steps = document.get("refined", {}).get("steps")
+        end = "" if steps is None else f"-refine{steps}"
+        name = "eval-{split}-{iw_samples}-{seed}".format_map(document) + f"{end}.json"
         files.write_json(self.path / name, document)
         return self.path / name

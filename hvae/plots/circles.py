@@ -27,18 +27,17 @@ def draw(view: RunView) -> Figure:
     colours = ", in the colours of the classes" if view.labels is not None else ""
     caption = (
         f"Mean directions of {view.source}, in bins of {360 // _BINS}°{colours}; the area of a bar "
-        "is the number of its rows." + style.capped(shown, view.circles, "circles")
+        "is the number of its rows."
+        + style.capped(shown, view.circles, "circles")
         + style.neighbours_note(view)
     )
     height = 1.0 + down * (style.WIDTH - 1.0) / max(across, 2)
     figure = style.new_figure(height, f"Circles of {view.name}", caption)
-    grid = list(figure.subplots(down, across, squeeze=False).flat)
-    for axes, part in zip(grid, shown, strict=False):
+    for axes, part in zip(style.grid(figure, len(shown), across), shown, strict=True):
         _ring(axes, counts(view, part, groups), groups)
-        axes.set_title(style.heading(view, part), loc="center", fontsize=8)
-    for axes in grid[len(shown) :]:
-        axes.remove()
-    style.legend(figure, groups)
+        heading = style.heading(view, part).replace(" nats, ", " nats\n")
+        axes.set_title(heading, loc="center", fontsize=8)
+    style.legend(figure, groups, areas=True)
     return figure
 
 
@@ -58,16 +57,14 @@ def _ring(axes: Axes, counted: NDArray[np.int64], groups: list[style.Group]) -> 
     inner = np.vstack([np.ones(_BINS), outer[:-1]])
     many = np.count_nonzero(counted) > style.RASTERIZED_FROM
     for group, low, high, number in zip(groups, inner, outer, counted, strict=True):
-        bars = [
-            _bar(edges[i], edges[i + 1], low[i], high[i]) for i in range(_BINS) if number[i]
-        ]
+        bars = [_bar(edges[i], edges[i + 1], low[i], high[i]) for i in range(_BINS) if number[i]]
         axes.add_collection(
             PolyCollection(bars, facecolors=group.colour, linewidths=0, rasterized=many)
         )
     axes.add_patch(Circle((0, 0), 1, fill=False, edgecolor=style.INK, linewidth=1))
     for angle, name in ((0, "0°"), (90, "90°"), (180, "180°"), (270, "-90°")):
         x, y = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-        axes.text(0.78 * x, 0.8 * y, name, ha="center", va="center", fontsize=7, color=style.PALE)
+        axes.text(0.7 * x, 0.78 * y, name, ha="center", va="center", fontsize=6.5, color=style.PALE)
     axes.set(xlim=(-_OUTER, _OUTER), ylim=(-_OUTER, _OUTER), aspect="equal")
     axes.set_axis_off()
 

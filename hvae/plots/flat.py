@@ -1,4 +1,4 @@
-"""Euclidean components, and those of other packages: posterior means by their principal components."""
+"""Components that are no shells: posterior modes in their principal components."""
 
 import math
 
@@ -17,32 +17,33 @@ def draw(view: RunView) -> Figure:
     """A plane a component, of one coordinate a histogram."""
     shown = view.most_used(view.flat, _COMPONENTS)
     groups = style.groups(view)
-    across = min(len(shown), 3)
+    across = 2 if len(shown) == 4 else min(len(shown), 3)
     down = math.ceil(len(shown) / across)
     caption = (
-        f"Posterior modes of {view.source}; %: the share of their variance that the two principal "
-        "components keep. The prior has standard deviation 1 in every direction."
+        f"Posterior modes of {view.source}; of the variance: what the two principal components "
+        "keep of it. The prior has standard deviation 1 in every direction."
         + style.capped(shown, view.flat, "components")
         + style.neighbours_note(view)
     )
     height = 1.2 + down * ((style.WIDTH - 1) / max(across, 2) + 0.35)
     figure = style.new_figure(height, f"Euclidean components of {view.name}", caption)
-    grid = list(figure.subplots(down, across, squeeze=False).flat)
-    for axes, part in zip(grid, shown, strict=False):
+    panels = style.grid(figure, len(shown), across)
+    for axes, part in zip(panels, shown, strict=True):
         heading = style.heading(view, part).replace(" nats, ", " nats\n")
         if part.size == 1:
             _histogram(axes, view, part, groups)
         else:
             plane = geometry.principal_plane(view.points(part))
-            style.scatter(axes, *plane.points.numpy().T, groups)
-            axes.set_aspect("equal", adjustable="datalim")
+            x, y = plane.points.numpy().T
+            style.scatter(axes, x, y, groups)
+            axes.set_box_aspect(1)
+            reach = 1.05 * max(1.0, float(plane.points.abs().max()))
+            axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
             axes.set_xlabel("1st principal component", fontsize=8)
             axes.set_ylabel("2nd principal component", fontsize=8)
             heading += f"\n{100 * plane.share:.0f} % of the variance"
         axes.set_title(heading, fontsize=8)
         axes.tick_params(labelsize=7)
-    for axes in grid[len(shown) :]:
-        axes.remove()
     style.legend(figure, groups)
     return figure
 

@@ -41,11 +41,12 @@ def geodesic(start: Tensor, end: Tensor, steps: Tensor) -> Tensor:
 
 
 def perpendicular(centre: Tensor) -> Tensor:
-    """A unit vector [m] at a right angle to a unit vector [m]: the axis nearest to that, made so."""
+    """A unit vector [m] at a right angle to one, from the axis that is nearest to such."""
     axis = torch.zeros_like(centre)
     axis[centre.abs().argmin()] = 1
     across = axis - (axis @ centre) * centre
-    return across / across.norm()
+    unit: Tensor = across / across.norm()
+    return unit
 
 
 def principal_tangent(points: Tensor, centre: Tensor) -> Tensor:
@@ -59,7 +60,9 @@ def principal_tangent(points: Tensor, centre: Tensor) -> Tensor:
     """
     across = points - torch.outer(points @ centre, centre)
     direction = torch.linalg.svd(across, full_matrices=False).Vh[0]
-    direction = direction - (direction @ centre) * centre  # again: a flat cloud leaves only rounding
+    direction = (
+        direction - (direction @ centre) * centre
+    )  # again: a flat cloud leaves only rounding
     if not direction.norm() > 0.5:
         direction = perpendicular(centre)
     return _with_sign(direction / direction.norm())

@@ -17,7 +17,6 @@ _IMAGES = 13  # every 30 degrees, both ends among them: the same point
 _STEPS = 61  # every 6 degrees, of a heat map
 _SHELLS = 10
 _HEAT_MAPS = 6
-_FEATURES = 10
 _REACH = 3.0  # on a Euclidean component, from its posterior mean
 
 
@@ -51,7 +50,9 @@ def varied(view: RunView, part: Part, count: int) -> Tensor:
 def _images(view: RunView) -> Figure:
     shown = view.most_used(view.parts, _SHELLS)
     height = 1.3 + images.height_of(view, len(shown), _IMAGES, style.WIDTH - 1.2)
-    figure = style.new_figure(height, f"One component varied, the others fixed: {view.name}", _caption(view, shown))
+    figure = style.new_figure(
+        height, f"One component varied, the others fixed: {view.name}", _caption(view, shown)
+    )
     axes = figure.subplots()
     means = torch.stack([view.decode(varied(view, part, _IMAGES)) for part in shown])
     images.show(axes, view, means)
@@ -86,33 +87,31 @@ def _frame_the_mode(axes: Axes, view: RunView, down: int) -> None:
 
 def _heat_maps(view: RunView) -> Figure:
     shown = view.most_used(view.parts, _HEAT_MAPS)
-    scale = tables.scale_of(view)
     panels = 1 if len(shown) == 1 else 2
     down = math.ceil(len(shown) / panels)
-    figure = style.new_figure(1.0 + 2.1 * down, f"One component varied, the others fixed: {view.name}", _caption(view, shown))
-    grid = list(figure.subplots(down, panels, squeeze=False).flat)
-    for axes, part in zip(grid, shown, strict=False):
-        means = scale(view.decode(varied(view, part, _STEPS)))
-        features = tables.most_varying(means, _FEATURES)
-        values = means[:, features].T.numpy()
-        tables.heat_map(figure, axes, values, scale.colours, scale.low, scale.high, scale.unit)
-        axes.set_yticks(range(len(features)), tables.names(view, features), fontsize=7)
+    figure = style.new_figure(
+        1.0 + 2.1 * down,
+        f"One component varied, the others fixed: {view.name}",
+        _caption(view, shown),
+    )
+    grid = style.grid(figure, len(shown), panels)
+    curves = [view.decode(varied(view, part, _STEPS)) for part in shown]
+    tables.panels_of_curves(figure, grid, view, curves)
+    for axes, part in zip(grid, shown, strict=True):
         axes.set_xticks(np.linspace(0, _STEPS - 1, 5), _degrees(5) if part.is_shell else _far(5))
         axes.axvline(_STEPS // 2, color=style.VERMILION, linewidth=1)
         axes.set_xlabel(_axis([part]))
         axes.set_title(f"{part.name}, KL {view.kl[part.index]:.2f} nats")
-    for axes in grid[len(shown) :]:
-        axes.remove()
     return figure
 
 
 def _caption(view: RunView, shown: Sequence[Part]) -> str:
     caption = (
-        "E[x | z] along a great circle through the posterior mode of one row (framed, 0°), in the "
+        "E[x | z] along a great circle through the posterior mode of one row (at 0°), in the "
         "direction in which the rows lie furthest from it; 180° is the antipode."
     )
     if not images.are_images(view.description):
-        caption += f" The {_FEATURES} features that vary most."
+        caption += f" The {tables.ALONG} features that vary most."
     if any(not part.is_shell for part in shown):
         caption += (
             f" A Euclidean component runs {_REACH:.0f} units, standard deviations of the prior, "

@@ -37,9 +37,7 @@ def tiled(view: RunView, rows: Tensor) -> NDArray[np.float64]:
     down, across = rows.shape[:2]
     cells = scaled.reshape(down, across, channels, height, width)
     empty = np.nan if channels == 1 else 1.0
-    picture = np.full(
-        (down * (height + GAP) - GAP, across * (width + GAP) - GAP, channels), empty
-    )
+    picture = np.full((down * (height + GAP) - GAP, across * (width + GAP) - GAP, channels), empty)
     for i in range(down):
         for j in range(across):
             top, left = i * (height + GAP), j * (width + GAP)
@@ -50,7 +48,7 @@ def tiled(view: RunView, rows: Tensor) -> NDArray[np.float64]:
 def centres(view: RunView, count: int, axis: int) -> NDArray[np.float64]:
     """The middle of each of the tiles in pixels, down (axis 0) or across (axis 1)."""
     side = view.description.shape[-2:][axis]
-    return np.arange(count) * (side + GAP) + (side - 1) / 2
+    return np.arange(count, dtype=np.float64) * (side + GAP) + (side - 1) / 2
 
 
 def show(axes: Axes, view: RunView, rows: Tensor) -> None:

@@ -35,7 +35,8 @@ def path(view: RunView, start: int, end: int, count: int) -> Tensor:
 
 def pairs(view: RunView, most: int) -> list[tuple[int, int]]:
     """Rows in pairs, no row twice; with labels, of two classes where that can be."""
-    free, found = list(range(min(len(view.rows), 200))), []
+    free = list(range(min(len(view.rows), 200)))
+    found: list[tuple[int, int]] = []
     while len(free) > 1 and len(found) < most:
         start = free.pop(0)
         others = free
@@ -68,22 +69,19 @@ def _images(view: RunView) -> Figure:
 
 def _heat_maps(view: RunView) -> Figure:
     chosen = pairs(view, _PAIRS)
-    scale = tables.scale_of(view)
     across = 1 if len(chosen) == 1 else 2
     down = math.ceil(len(chosen) / across)
     figure = style.new_figure(1.0 + 2.2 * down, f"Between two rows of {view.name}", _caption(view))
-    grid = list(figure.subplots(down, across, squeeze=False).flat)
-    for axes, (start, end) in zip(grid, chosen, strict=False):
-        means = scale(view.decode(path(view, start, end, _STEPS), torch.full((_STEPS,), start)))
-        features = tables.most_varying(means, 10)
-        values = means[:, features].T.numpy()
-        tables.heat_map(figure, axes, values, scale.colours, scale.low, scale.high, scale.unit)
-        axes.set_yticks(range(len(features)), tables.names(view, features), fontsize=7)
+    grid = style.grid(figure, len(chosen), across)
+    curves = [
+        view.decode(path(view, start, end, _STEPS), torch.full((_STEPS,), start))
+        for start, end in chosen
+    ]
+    tables.panels_of_curves(figure, grid, view, curves)
+    for axes, (start, end) in zip(grid, chosen, strict=True):
         axes.set_xticks(np.linspace(0, _STEPS - 1, 5), ["0", "0.25", "0.5", "0.75", "1"])
         axes.set_xlabel("share of the way")
         axes.set_title(_title(view, start, end))
-    for axes in grid[len(chosen) :]:
-        axes.remove()
     return figure
 
 

@@ -15,9 +15,11 @@ _VALUES = 16  # bars that have room for their number
 def draw(view: RunView) -> Figure:
     """One panel, with labels a second one."""
     shown = view.most_used(view.parts, _BARS)
-    ignored = [part for part in view.parts if view.kl[part.index] < IGNORED]
+    ignored = view.ignored
     plural = "is" if len(ignored) == 1 else "are"
-    found = f"{len(ignored)} of {len(view.parts)} {plural} ignored" if ignored else "none is ignored"
+    found = (
+        f"{len(ignored)} of {len(view.parts)} {plural} ignored" if ignored else "none is ignored"
+    )
     caption = (
         f"Mean over {view.source}. Orange: ignored, under {IGNORED} nats: the mean KL is a bound on"
         f" what a component says of a row, here {IGNORED / np.log(2):.2f} bit at most."
@@ -26,14 +28,15 @@ def draw(view: RunView) -> Figure:
     if view.accuracy is not None:
         caption += style.neighbours_note(view)
     panels = 1 if view.accuracy is None else 2
-    figure = style.new_figure(1.3 + 1.9 * panels, f"KL by component of {view.name}: {found}", caption)
+    figure = style.new_figure(
+        1.3 + 1.9 * panels, f"KL by component of {view.name}: {found}", caption
+    )
     axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
     kl = [float(view.kl[part.index]) for part in shown]
     colours = [style.ORANGE if value < IGNORED else style.BLUE for value in kl]
     axes[0].bar(range(len(shown)), kl, color=colours, width=0.7)
     axes[0].set_ylabel("KL, nats")
-    axes[0].axhline(IGNORED, color=style.ORANGE, linewidth=0.8, linestyle=":")
-    _numbers(axes[0], kl, "{:.2f}")
+    _numbers(axes[0], [f"{v:.2f}" + "\nignored" * (v < IGNORED) for v in kl])
     if view.accuracy is not None:
         _accuracies(axes[1], view, [100 * view.accuracy[part.index] for part in shown], colours)
     _names(axes[-1], shown)
@@ -46,17 +49,14 @@ def _accuracies(axes: Axes, view: RunView, accuracy: list[float], colours: list[
     axes.axhline(chance, color=style.INK, linewidth=0.8, linestyle="--", gid="chance")
     axes.set_ylabel(f"{NEIGHBOURS}-NN accuracy, %")
     axes.set_ylim(0, 100)
-    _numbers(axes, accuracy, "{:.0f}")
+    _numbers(axes, [f"{value:.0f}" for value in accuracy])
 
 
-def _numbers(axes: Axes, values: list[float], form: str) -> None:
-    if len(values) <= _VALUES:
-        for i, value in enumerate(values):
-            axes.annotate(
-                form.format(value), (i, value), (0, 2), textcoords="offset points",
-                ha="center", va="bottom", fontsize=8,
-            )  # fmt: skip
-    axes.margins(y=0.15)
+def _numbers(axes: Axes, texts: list[str]) -> None:
+    """Texts on the bars, where there is room."""
+    if len(texts) <= _VALUES:
+        axes.bar_label(axes.containers[0], texts, padding=2, fontsize=8)  # type: ignore[arg-type]
+    axes.margins(y=0.18)
 
 
 def _names(axes: Axes, shown: tuple[Part, ...]) -> None:

@@ -87,7 +87,7 @@ def view_of(
         rows=there.index_select(0, index),
         labels=labels,
         label_names=getattr(dataset, "label_names", None),
-        source=f"{len(index)} of {len(there)} rows of the {split} split of {dataset.name}",
+        source=_source(len(index), len(there), split, dataset.name),
         metrics=read_metrics(run.path / METRICS),
         best_epoch=result.get("best_epoch") or None,
         warmup=run.config.warmup,
@@ -110,13 +110,13 @@ def kl_strength(folder: str | os.PathLike[str]) -> list[Path]:
         EnvironmentProblem: matplotlib is not installed; the disk failed.
     """
     extras.require("matplotlib", "plots")
-    from hvae.plots import kl_strength as picture
+    from hvae.plots import kl_by_concentration as picture
     from hvae.plots.style import style
-    from hvae.plots.writing import write
+    from hvae.plots.writing import drawing, write
 
     path = _made(Path(folder))
     with style():
-        return write(picture.draw(), path, "kl-strength")
+        return write(drawing(picture.draw()), path, "kl-strength")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -170,17 +170,17 @@ def _chosen(view: RunView, only: Sequence[str]) -> dict[str, Picture]:
 def _write(chosen: dict[str, Picture], view: RunView, folder: Path, html: bool) -> list[Path]:
     from hvae.plots.page import Shown, page
     from hvae.plots.style import caption_of, style
-    from hvae.plots.writing import svg, write
+    from hvae.plots.writing import drawing, write
 
     with style():
         figures = {name: picture.draw(view) for name, picture in chosen.items()}
         _made(folder)
-        written = [path for name in figures for path in write(figures[name], folder, name)]
+        written, shown = [], []
+        for name, figure in figures.items():
+            drawn = drawing(figure)
+            written += write(drawn, folder, name)
+            shown.append(Shown(name, figure.get_suptitle(), caption_of(figure), drawn.svg))
         if html:
-            shown = [
-                Shown(name, figure.get_suptitle(), caption_of(figure), svg(figure))
-                for name, figure in figures.items()
-            ]
             files.write_bytes(folder / PAGE, page(view, shown).encode())
             written.append(folder / PAGE)
     return written
@@ -190,6 +190,11 @@ def _made(folder: Path) -> Path:
     with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _source(shown: int, there: int, split: str, name: str) -> str:
+    rows = f"all {there}" if shown == there else f"{shown} of {there}"
+    return f"{rows} rows of the {split} split of {name}"
 
 
 def _figures(result: dict[str, Any]) -> dict[str, str]:

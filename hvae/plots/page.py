@@ -62,7 +62,7 @@ def _globes(view: RunView, globes: Sequence[Part]) -> str:
         for place, part in enumerate(globes)
     )
     note = (
-        f"Mean directions of {view.source}; pale: on the far side. To turn: drag, or the arrow keys."
+        f"Mean directions of {view.source}; pale: on the far side. To turn: drag, or arrow keys."
         + style.capped(globes, view.spheres, "spheres")
     )
     return (

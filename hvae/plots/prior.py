@@ -12,9 +12,7 @@ _DRAWS = 24
 
 def draw(view: RunView) -> Figure:
     """A grid of images, or a heat map with a draw a row."""
-    note = (
-        " Each has the covariates of one of the rows." if view.description.covariates else ""
-    )
+    note = " Each has the covariates of one of the rows." if view.description.covariates else ""
     if images.are_images(view.description):
         caption = f"E[x | z] at {_DOWN * _ACROSS} draws z from the prior, seed {view.seed}.{note}"
         means = _means(view, _DOWN * _ACROSS)
@@ -26,14 +24,14 @@ def draw(view: RunView) -> Figure:
     means = scale(_means(view, _DRAWS))
     features = tables.most_varying(means, tables.NAMED)
     caption = (
-        f"E[x | z] at {_DRAWS} draws z from the prior, seed {view.seed}; the {len(features)} of "
-        f"{view.description.size} features that vary most among them.{note}"
+        f"E[x | z] at {_DRAWS} draws z from the prior, seed {view.seed}."
+        f"{tables.chosen(view, features)}{note}"
     )
     figure = style.new_figure(5.0, f"Draws from the prior of {view.name}", caption)
     axes = figure.subplots()
     values = means[:, features].numpy()
-    tables.heat_map(figure, axes, values, scale.colours, scale.low, scale.high, scale.unit)
-    axes.set_ylabel("draw")
+    tables.heat_map(figure, [axes], [values], scale.colours, scale.low, scale.high, scale.unit)
+    tables.number_rows(axes, len(means), "draw")
     tables.name_columns(axes, tables.names(view, features))
     return figure
 

@@ -1,6 +1,7 @@
 """How every picture looks: its size, its letters, its colours."""
 
 import contextlib
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -43,10 +44,9 @@ SEQUENTIAL = "cividis"
 DIVERGING = "PuOr_r"
 
 _SETTINGS = {
-    # Text stays text: small, and to be searched. Verdana is as wide as DejaVu Sans.
-    "svg.fonttype": "none",
+    "svg.fonttype": "none",  # text stays text: small, and to be searched
     "svg.hashsalt": "hvae",
-    "font.family": ["DejaVu Sans", "Verdana", "sans-serif"],
+    "font.family": ["DejaVu Sans"],
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -81,7 +81,7 @@ def new_figure(height: float, title: str, caption: str) -> Figure:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     figure.supxlabel(
-        textwrap.fill(caption, 118), x=0.01, ha="left", fontsize=8, color=PALE, linespacing=1.3
+        textwrap.fill(caption, 140), x=0.01, ha="left", fontsize=8, color=PALE, linespacing=1.3
     )
     return figure
 
@@ -135,13 +135,13 @@ def class_name(view: RunView, label: int) -> str:
     return str(label) if view.label_names is None else view.label_names[label]
 
 
-def legend(figure: Figure, shown: Sequence[Group]) -> None:
-    """The classes beside the picture, if there are any."""
+def legend(figure: Figure, shown: Sequence[Group], areas: bool = False) -> None:
+    """The classes beside the picture, if there are any: their markers, or squares for areas."""
     if len(shown) == 1 and not shown[0].name:
         return
     marks = [
-        Line2D([], [], color=group.colour, marker=group.marker, linestyle="", markersize=6)
-        for group in shown
+        Line2D([], [], color=group.colour, marker=marker, linestyle="", markersize=6)
+        for group, marker in ((group, "s" if areas else group.marker) for group in shown)
     ]
     names = [textwrap.shorten(group.name, 24, placeholder="...") for group in shown]
     figure.legend(marks, names, loc="outside right upper", handletextpad=0.2, borderaxespad=0)
@@ -163,9 +163,19 @@ def scatter(axes: Axes, x: NDArray[Any], y: NDArray[Any], shown: Sequence[Group]
         )
 
 
+def grid(figure: Figure, count: int, across: int) -> list[Axes]:
+    """So many panels in rows of `across`."""
+    panels = list(figure.subplots(math.ceil(count / across), across, squeeze=False).flat)
+    for axes in panels[count:]:
+        axes.remove()
+    return panels[:count]
+
+
 def heading(view: RunView, part: Part) -> str:
     """Of the panel of a component: its name, its KL, what its neighbours say of the class."""
     text = f"{part.name}, KL {view.kl[part.index]:.2f} nats"
+    if part in view.ignored:
+        text += ", ignored"
     if view.accuracy is not None:
         text += f", 15-NN {100 * view.accuracy[part.index]:.0f} %"
     return text
@@ -177,7 +187,8 @@ def neighbours_note(view: RunView) -> str:
         return ""
     return (
         " 15-NN: how often the class of a row is that of most of its 15 nearest other rows in this"
-        f" component alone (the most frequent class: {100 * view.chance:.0f} %)."
+        " component alone, with a draw from the posterior of each, which is what the decoder sees "
+        f"(the most frequent class: {100 * view.chance:.0f} %)."
     )
 
 
@@ -185,4 +196,4 @@ def capped(shown: Sequence[Part], of: Sequence[Part], what: str) -> str:
     """What was left out, for a caption; "" where nothing was."""
     if len(shown) == len(of):
         return ""
-    return f" {len(shown)} of {len(of)} {what}: those with the largest KL."
+    return f" {len(shown)} of {len(of)} {what}: those with the largest KL, none that is ignored."

@@ -1,4 +1,4 @@
-"""Rows that are no images: heat maps of some of their numbers, in a scale that compares features."""
+"""Rows that are no images: heat maps in a scale that compares features, and small tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from hvae.model.negative_binomial import NegativeBinomial
 from hvae.plots import style
 from hvae.plots.view import RunView
 
+ALONG = 10  # features of a curve
 NAMED = 40  # columns that have room for a name
 _SPREAD = 3.0  # standard deviations from the mean that have a colour of their own
 _NUMBERED = 12  # rows and columns of a table that has room for its numbers
@@ -91,30 +92,72 @@ def most_varying(values: Tensor, most: int) -> Tensor:
 
 
 def names(view: RunView, features: Tensor) -> list[str]:
-    """Names of features, or their numbers from 1, at most 16 characters."""
+    """Names of features, or their numbers from 1, at most 20 characters."""
     known = view.description.features
     own = [str(int(i) + 1) if known is None else known[int(i)] for i in features]
-    return [name if len(name) <= 16 else f"{name[:15]}…" for name in own]
+    return [name if len(name) <= 20 else f"{name[:19]}…" for name in own]
+
+
+def chosen(view: RunView, features: Tensor) -> str:
+    """Which features these are, for a caption; "" for all."""
+    if len(features) == view.description.size:
+        return ""
+    return f" The {len(features)} of {view.description.size} features that vary most."
 
 
 def heat_map(
     figure: Figure,
-    axes: Axes,
-    values: NDArray[np.float64],
+    panels: Sequence[Axes],
+    tables: Sequence[NDArray[np.float64]],
     colours: str,
     low: float,
     high: float,
     unit: str,
 ) -> None:
-    """Values [rows, columns] as colours, with a bar that says what they are."""
-    image = axes.imshow(values, aspect="auto", cmap=colours, vmin=low, vmax=high)
-    outside = ("min" if values.min() < low else "", "max" if values.max() > high else "")
-    extend = {"": "neither", "min": "min", "max": "max", "minmax": "both"}["".join(outside)]
-    bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04, extend=extend, aspect=12)
+    """Values [rows, columns] a panel as colours, with one bar that says what they are."""
+    for panel, table in zip(panels, tables, strict=True):
+        image = panel.imshow(table, aspect="auto", cmap=colours, vmin=low, vmax=high)
+        panel.spines[:].set_visible(False)
+        panel.tick_params(length=0)
+    below = "min" if min(table.min() for table in tables) < low else ""
+    above = "max" if max(table.max() for table in tables) > high else ""
+    extend = {"": "neither", "minmax": "both"}.get(below + above, below + above)
+    aspect = 12 if len(panels) == 1 else 30
+    bar = figure.colorbar(
+        image, ax=list(panels), extend=extend, pad=0.01, fraction=0.04, aspect=aspect
+    )
     bar.set_label(unit, fontsize=8)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
+    bar.outline.set_visible(False)
+
+
+def panels_of_curves(
+    figure: Figure,
+    panels: Sequence[Axes],
+    view: RunView,
+    curves: Sequence[Tensor],
+) -> None:
+    """A heat map a curve [T, D] of E[x | z]: the features that vary most along it, over its points.
+
+    All have the same colours; where these have a middle they reach as far as the curves.
+    """
+    scale = scale_of(view)
+    scaled = [scale(curve) for curve in curves]
+    features = [most_varying(curve, ALONG) for curve in scaled]
+    values = [curve[:, own].T.numpy() for curve, own in zip(scaled, features, strict=True)]
+    low, high = scale.low, scale.high
+    if low < 0:
+        high = min(high, max(float(abs(table).max()) for table in values)) or high
+        low = -high
+    heat_map(figure, panels, values, scale.colours, low, high, scale.unit)
+    for panel, own in zip(panels, features, strict=True):
+        panel.set_yticks(range(len(own)), names(view, own), fontsize=7)
+
+
+def number_rows(axes: Axes, count: int, name: str) -> None:
+    """Rows from 1, every fifth one with its number."""
+    some = [0, *range(4, count, 5)]
+    axes.set_yticks(some, [str(row + 1) for row in some])
+    axes.set_ylabel(name)
 
 
 def write_numbers(axes: Axes, values: NDArray[np.float64]) -> None:
@@ -122,7 +165,7 @@ def write_numbers(axes: Axes, values: NDArray[np.float64]) -> None:
     if max(values.shape) > _NUMBERED:
         return
     image = axes.images[0]
-    lightness = image.to_rgba(image.get_array())[..., :3] @ _LUMINANCE
+    lightness = image.to_rgba(np.asarray(image.get_array()))[..., :3] @ _LUMINANCE
     for i, row in enumerate(values):
         for j, value in enumerate(row):
             ink = "black" if lightness[i, j] > 0.45 else "white"
@@ -130,5 +173,6 @@ def write_numbers(axes: Axes, values: NDArray[np.float64]) -> None:
 
 
 def name_columns(axes: Axes, labels: Sequence[str]) -> None:
-    """Names below the columns, on end."""
-    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
+    """Names below the columns, on end where there are many."""
+    rotation = 90 if len(labels) > 7 else 0
+    axes.set_xticks(range(len(labels)), labels, rotation=rotation, fontsize=7)

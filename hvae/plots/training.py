@@ -1,7 +1,5 @@
 """Training curves: ELBO, RE and KL of both splits, and the concentration of every component."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -43,7 +41,7 @@ def _curves(axes: Axes, view: RunView, epochs: NDArray[np.int64], key: str, titl
     later = []
     for split, colour in (("train", style.ORANGE), ("validation", style.BLUE)):
         values = np.array([line[split][key] for line in view.metrics])
-        axes.plot(epochs, values, color=colour, label=split, **_line(epochs))
+        axes.plot(epochs, values, color=colour, label=split, linewidth=1.4, marker=_marker(epochs))
         later.append(values[len(values) // 10 :])
     _frame(axes, np.concatenate(later))
     axes.set_title(title)
@@ -72,7 +70,7 @@ def _concentrations(axes: Axes, view: RunView, epochs: NDArray[np.int64]) -> Non
             color=style.COLOURS[place],
             linewidth=1.4 if few else 0.7,
             linestyle="-" if part.is_shell else "--",
-            marker="o" if len(epochs) < 3 else "",
+            marker=_marker(epochs),
             label=None if name in named else name,
         )
         named.add(name)
@@ -93,8 +91,9 @@ def _marks(axes: Axes, view: RunView) -> None:
 
 def _warmup(view: RunView) -> bool:
     """Whether its end is among the epochs."""
-    return 0 < view.warmup <= view.metrics[-1]["epoch"]
+    return 0 < view.warmup <= len(view.metrics)
 
 
-def _line(epochs: Sequence[int] | NDArray[np.int64]) -> dict[str, object]:
-    return {"linewidth": 1.4, "marker": "o" if len(epochs) < 3 else ""}
+def _marker(epochs: NDArray[np.int64]) -> str:
+    """Points where there is hardly a line."""
+    return "o" if len(epochs) < 3 else ""

@@ -1,4 +1,4 @@
-"""What pictures of a run are made from, computed once: rows, what the model says of them, labels."""
+"""What pictures of a run are made from, computed once: rows, their labels, what the model says."""
 
 import functools
 import itertools
@@ -123,16 +123,18 @@ class RunView:
         return tuple(part for part in self.parts if not part.is_shell)
 
     @functools.cached_property
-    def _encoded(self) -> tuple[Tensor, Tensor]:
-        """Modes [N, m] and KL [N, n], float64."""
-        modes, kl = [], []
+    def _encoded(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Modes and draws [N, m] and KL [N, n], float64."""
+        modes, draws, kl = [], [], []
         with torch.inference_mode():
             for first in range(0, len(self.rows), _BATCH):
                 posterior = self.model.posterior(self.rows[first : first + _BATCH])
                 rng = random.stream(self.seed, "user", row=first, device=self.model.device)
                 modes.append(posterior.mode().double().cpu())
-                kl.append(posterior.draw(rng).kl.double().cpu())
-        return torch.cat(modes), torch.cat(kl)
+                draw = posterior.draw(rng)
+                draws.append(draw.z[0].double().cpu())
+                kl.append(draw.kl.double().cpu())
+        return torch.cat(modes), torch.cat(draws), torch.cat(kl)
 
     @functools.cached_property
     def modes(self) -> Tensor:
@@ -146,7 +148,12 @@ class RunView:
     @property
     def kl(self) -> Tensor:
         """[n] float64: nats, the mean over rows."""
-        return self._encoded[1].mean(0)
+        return self._encoded[2].mean(0)
+
+    @property
+    def ignored(self) -> tuple[Part, ...]:
+        """The components with a KL under `IGNORED`."""
+        return tuple(part for part in self.parts if self.kl[part.index] < IGNORED)
 
     def points(self, part: Part) -> Tensor:
         """[N, size] float64: the modes in a component."""
@@ -154,11 +161,16 @@ class RunView:
 
     @functools.cached_property
     def accuracy(self) -> tuple[float, ...] | None:
-        """By component `leave_one_out_accuracy`; None without labels, or with one class or row."""
+        """By component that of the classes from one posterior draw a row; None without classes.
+
+        A draw and not the mode, which is a function of the row even in a component that is
+        ignored: `leave_one_out_accuracy` of what the decoder sees.
+        """
         if self.labels is None or len(self.labels.unique()) < 2:
             return None
         labels = self.labels.unique(return_inverse=True)[1]
-        return tuple(leave_one_out_accuracy(self.points(part), labels) for part in self.parts)
+        draws = self._encoded[1]
+        return tuple(leave_one_out_accuracy(draws[:, part.columns], labels) for part in self.parts)
 
     @property
     def chance(self) -> float:
@@ -190,6 +202,12 @@ class RunView:
         return draws.double().cpu()
 
     def most_used(self, parts: Sequence[Part], most: int) -> tuple[Part, ...]:
-        """At most so many of the parts, those of the largest KL, in their order."""
+        """The parts, in their order; of more than `most` those of the largest KL, none ignored.
+
+        Where all are ignored, the one with the largest KL.
+        """
+        if len(parts) <= most:
+            return tuple(parts)
         chosen = sorted(parts, key=lambda part: -self.kl[part.index])[:most]
+        chosen = [part for part in chosen if part not in self.ignored] or chosen[:1]
         return tuple(sorted(chosen, key=lambda part: part.index))

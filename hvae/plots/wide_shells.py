@@ -22,26 +22,26 @@ def draw(view: RunView) -> Figure:
     """A disc a shell."""
     shown = view.most_used(view.wide_shells, _SHELLS)
     groups = style.groups(view)
-    across = min(len(shown), 3)
+    across = 2 if len(shown) == 4 else min(len(shown), 3)
     down = math.ceil(len(shown) / across)
     caption = (
         f"Mean directions of {view.source}, projected at right angles to the plane of their two "
-        "principal directions in Rᵐ; %: the variance that the plane keeps, and in brackets what it "
-        "keeps of a uniform distribution, 2/m. The circle is the outline of the sphere."
+        "principal directions in Rᵐ. In the plane: the share of their variance that it keeps, and "
+        "of that of a uniform distribution, 2/m. The circle is the outline of the sphere."
         + style.capped(shown, view.wide_shells, "shells")
         + style.neighbours_note(view)
     )
-    height = 1.2 + down * ((style.WIDTH - 1) / max(across, 2) + 0.35)
+    height = 1.2 + down * ((style.WIDTH - 1.5) / max(across, 2) + 0.3)
     figure = style.new_figure(height, f"Shells of {view.name} in their principal planes", caption)
-    grid = list(figure.subplots(down, across, squeeze=False).flat)
-    for axes, part in zip(grid, shown, strict=False):
+    panels = style.grid(figure, len(shown), across)
+    for axes, part in zip(panels, shown, strict=True):
         plane = geometry.principal_plane(view.points(part))
         x, y = (plane.points - plane.origin).numpy().T
         axes.add_patch(Circle((0, 0), 1, fill=False, edgecolor=style.PALE, linewidth=0.8))
         style.scatter(axes, x, y, groups)
         heading = style.heading(view, part).replace(" nats, ", " nats\n")
         axes.set_title(
-            f"{heading}\n{100 * plane.share:.0f} % (of a uniform one {200 / part.size:.0f} %)",
+            f"{heading}\nin the plane {100 * plane.share:.0f} % (uniform: {200 / part.size:.0f} %)",
             fontsize=8,
         )
         axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
@@ -49,8 +49,7 @@ def draw(view: RunView) -> Figure:
         axes.set_xticks([-1, 0, 1])
         axes.set_yticks([-1, 0, 1])
         axes.tick_params(labelsize=7)
-    grid[0].set_ylabel("2nd principal direction", fontsize=8)
-    for axes in grid[len(shown) :]:
-        axes.remove()
+    for axes in panels[::across]:
+        axes.set_ylabel("2nd principal direction", fontsize=8)
     style.legend(figure, groups)
     return figure

@@ -1,5 +1,6 @@
 """KL(vMF || uniform) against the concentration, by ambient dimension (the paper's Fig. B.1)."""
 
+import matplotlib
 import torch
 from matplotlib.figure import Figure
 
@@ -16,15 +17,15 @@ def draw() -> Figure:
     kappa = torch.logspace(*_KAPPA, _POINTS, dtype=torch.float64)
     kl, _ = ops.vmf(kappa[:, None].expand(-1, len(DIMS)).contiguous(), DIMS, "KL")
     caption = (
-        "KL of a von Mises-Fisher distribution with concentration κ from the uniform distribution on"
-        " the sphere S^(m-1) in Rᵐ, which does not depend on the mean direction. At a small κ the "
+        "KL of a von Mises-Fisher distribution with concentration κ from the uniform one on the "
+        "sphere Sᵐ⁻¹ in Rᵐ, which does not depend on the mean direction. At a small κ the "
         "KL falls with m as κ²/2m; at a large one it rises as (m-1)/2 log κ."
     )
     figure = style.new_figure(4.6, "KL from the uniform distribution by concentration", caption)
     axes = figure.subplots()
-    shades = style.matplotlib.colormaps[style.SEQUENTIAL]
+    shades = matplotlib.colormaps["viridis"]
     for i, m in enumerate(DIMS):
-        colour = shades(0.92 * i / (len(DIMS) - 1))
+        colour = shades(0.9 * i / (len(DIMS) - 1))
         axes.plot(kappa, kl[:, i], color=colour, linewidth=1.6, label=f"m = {m}")
     axes.set(xscale="log", yscale="log", ylim=(1e-5, 1e3), xlim=(10 ** _KAPPA[0], 10 ** _KAPPA[1]))
     axes.set_xlabel("concentration κ")

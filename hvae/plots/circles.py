@@ -33,8 +33,12 @@ def draw(view: RunView) -> Figure:
     )
     height = 1.0 + down * (style.WIDTH - 1.0) / max(across, 2)
     figure = style.new_figure(height, f"Circles of {view.name}", caption)
-    for axes, part in zip(style.grid(figure, len(shown), across), shown, strict=True):
-        _ring(axes, counts(view, part, groups), groups)
+    counted = [counts(view, part, groups) for part in shown]
+    many = int(np.count_nonzero(counted)) > style.RASTERIZED_FROM
+    for axes, part, number in zip(
+        style.grid(figure, len(shown), across), shown, counted, strict=True
+    ):
+        _ring(axes, number, groups, many)
         heading = style.heading(view, part).replace(" nats, ", " nats\n")
         axes.set_title(heading, loc="center", fontsize=8)
     style.legend(figure, groups, areas=True)
@@ -49,13 +53,12 @@ def counts(view: RunView, part: Part, groups: list[style.Group]) -> NDArray[np.i
     return np.array([np.bincount(place[group.rows], minlength=_BINS) for group in groups])
 
 
-def _ring(axes: Axes, counted: NDArray[np.int64], groups: list[style.Group]) -> None:
+def _ring(axes: Axes, counted: NDArray[np.int64], groups: list[style.Group], many: bool) -> None:
     """Bars on the outside of the circle, classes one outside the other, areas as the counts."""
     edges = np.linspace(-np.pi, np.pi, _BINS + 1)
     grow = (_OUTER**2 - 1) / max(1, counted.sum(0).max())
     outer = np.sqrt(1 + grow * counted.cumsum(0))
     inner = np.vstack([np.ones(_BINS), outer[:-1]])
-    many = np.count_nonzero(counted) > style.RASTERIZED_FROM
     for group, low, high, number in zip(groups, inner, outer, counted, strict=True):
         bars = [_bar(edges[i], edges[i + 1], low[i], high[i]) for i in range(_BINS) if number[i]]
         axes.add_collection(

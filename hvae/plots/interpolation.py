@@ -89,7 +89,7 @@ def _title(view: RunView, start: int, end: int) -> str:
     if view.labels is None:
         return f"row {start + 1} to row {end + 1}"
     names = [style.class_name(view, int(view.labels[row])) for row in (start, end)]
-    return f"{names[0][:20]} to {names[1][:20]}"
+    return f"{names[0]} to {names[1]}"
 
 
 def _caption(view: RunView) -> str:

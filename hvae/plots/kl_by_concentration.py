@@ -28,6 +28,8 @@ def draw() -> Figure:
         colour = shades(0.9 * i / (len(DIMS) - 1))
         axes.plot(kappa, kl[:, i], color=colour, linewidth=1.6, label=f"m = {m}")
     axes.set(xscale="log", yscale="log", ylim=(1e-5, 1e3), xlim=(10 ** _KAPPA[0], 10 ** _KAPPA[1]))
+    style.powers_of_ten(axes.xaxis)
+    style.powers_of_ten(axes.yaxis)
     axes.set_xlabel("concentration κ")
     axes.set_ylabel("KL, nats")
     axes.grid(True, linewidth=0.5)

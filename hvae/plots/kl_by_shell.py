@@ -9,6 +9,7 @@ from hvae.plots.neighbours import NEIGHBOURS
 from hvae.plots.view import IGNORED, Part, RunView
 
 _BARS = 48
+_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 _VALUES = 16  # bars that have room for their number
 
 
@@ -55,7 +56,7 @@ def _accuracies(axes: Axes, view: RunView, accuracy: list[float], colours: list[
 def _numbers(axes: Axes, texts: list[str]) -> None:
     """Texts on the bars, where there is room."""
     if len(texts) <= _VALUES:
-        axes.bar_label(axes.containers[0], texts, padding=2, fontsize=8)  # type: ignore[arg-type]
+        axes.bar_label(axes.containers[0], texts, padding=2, fontsize=8, zorder=3, bbox=_PAPER)  # type: ignore[arg-type]
     axes.margins(y=0.18)
 
 

@@ -13,7 +13,7 @@ from hvae import data, extras, files, random
 from hvae.errors import EnvironmentProblem, Refused, refused_option
 from hvae.observer import Observer
 from hvae.plots.pictures import PICTURES, Picture
-from hvae.plots.view import RunView
+from hvae.plots.view import RunView, plain
 from hvae.runs import Run, load_run
 from hvae.runs.folder import METRICS
 
@@ -82,7 +82,7 @@ def view_of(
     labels = None if dataset.labels is None else dataset.labels[split].index_select(0, index)
     result = run.result or {}
     return RunView(
-        name=run.path.resolve().name,
+        name=plain(run.path.resolve().name, 48),
         model=run.model,
         rows=there.index_select(0, index),
         labels=labels,
@@ -169,7 +169,7 @@ def _chosen(view: RunView, only: Sequence[str]) -> dict[str, Picture]:
 
 def _write(chosen: dict[str, Picture], view: RunView, folder: Path, html: bool) -> list[Path]:
     from hvae.plots.page import Shown, page
-    from hvae.plots.style import caption_of, style
+    from hvae.plots.style import caption_of, style, title_of
     from hvae.plots.writing import drawing, write
 
     with style():
@@ -179,7 +179,7 @@ def _write(chosen: dict[str, Picture], view: RunView, folder: Path, html: bool) 
         for name, figure in figures.items():
             drawn = drawing(figure)
             written += write(drawn, folder, name)
-            shown.append(Shown(name, figure.get_suptitle(), caption_of(figure), drawn.svg))
+            shown.append(Shown(name, title_of(figure), caption_of(figure), drawn.svg))
         if html:
             files.write_bytes(folder / PAGE, page(view, shown).encode())
             written.append(folder / PAGE)

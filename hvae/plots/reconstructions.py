@@ -39,7 +39,8 @@ def _pairs(view: RunView) -> Figure:
 
 def _heat_maps(view: RunView) -> Figure:
     scale = tables.scale_of(view)
-    count = min(len(view.rows), _ROWS)
+    small = view.description.size <= tables.NUMBERED
+    count = min(len(view.rows), tables.NUMBERED if small else _ROWS)
     rows = torch.arange(count)
     data = tables.originals(view, view.rows[:count])
     means = view.decode(view.modes[:count], rows)

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,11 +11,13 @@ import matplotlib
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
-from hvae.plots.view import Part, RunView
+from hvae.plots.view import SUPERSCRIPTS, Part, RunView, plain
 
 WIDTH = 8.5  # inches; at 100 pixels an inch the 850 pixels of a page on GitHub
 RASTERIZED_FROM = 400  # marks; an SVG has about 100 bytes for each
@@ -46,6 +49,7 @@ DIVERGING = "PuOr_r"
 _SETTINGS = {
     "svg.fonttype": "none",  # text stays text: small, and to be searched
     "svg.hashsalt": "hvae",
+    "text.parse_math": False,  # a $ in the name of a feature is a $
     "font.family": ["DejaVu Sans"],
     "font.size": 9,
     "axes.titlesize": 9,
@@ -72,14 +76,15 @@ _SETTINGS = {
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """In the block pictures are drawn and written as here, whatever a user's own settings are."""
-    with matplotlib.style.context(["default", _SETTINGS]):
+    with warnings.catch_warnings(), matplotlib.style.context(["default", _SETTINGS]):
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # boxes in PNG only
         yield
 
 
 def new_figure(height: float, title: str, caption: str) -> Figure:
     """A figure of the common width, in inches, with a title above and a caption below."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    figure.suptitle(textwrap.fill(title, 84), x=0.01, ha="left", fontsize=12, fontweight="bold")
     figure.supxlabel(
         textwrap.fill(caption, 140), x=0.01, ha="left", fontsize=8, color=PALE, linespacing=1.3
     )
@@ -89,6 +94,22 @@ def new_figure(height: float, title: str, caption: str) -> Figure:
 def caption_of(figure: Figure) -> str:
     """The caption that `new_figure` was given."""
     return " ".join(figure.get_supxlabel().split())
+
+
+def title_of(figure: Figure) -> str:
+    """The title that `new_figure` was given."""
+    return " ".join(figure.get_suptitle().split())
+
+
+def powers_of_ten(axis: Axis) -> None:
+    """A logarithmic axis whose ticks need no mathematical typesetting."""
+    axis.set_major_formatter(FuncFormatter(_power_of_ten))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _power_of_ten(value: float, place: int | None) -> str:
+    power = round(math.log10(value))
+    return f"10{str(power).translate(SUPERSCRIPTS)}"
 
 
 class Group(NamedTuple):
@@ -132,7 +153,7 @@ def groups(view: RunView) -> list[Group]:
 
 def class_name(view: RunView, label: int) -> str:
     """The name of a class, or its number."""
-    return str(label) if view.label_names is None else view.label_names[label]
+    return str(label) if view.label_names is None else plain(view.label_names[label], 24)
 
 
 def legend(figure: Figure, shown: Sequence[Group], areas: bool = False) -> None:
@@ -143,7 +164,8 @@ def legend(figure: Figure, shown: Sequence[Group], areas: bool = False) -> None:
         Line2D([], [], color=group.colour, marker=marker, linestyle="", markersize=6)
         for group, marker in ((group, "s" if areas else group.marker) for group in shown)
     ]
-    names = [textwrap.shorten(group.name, 24, placeholder="...") for group in shown]
+    # matplotlib leaves out a name that begins with an underscore.
+    names = [f" {group.name}" if group.name[:1] == "_" else group.name for group in shown]
     figure.legend(marks, names, loc="outside right upper", handletextpad=0.2, borderaxespad=0)
 
 

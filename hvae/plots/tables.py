@@ -13,12 +13,12 @@ from torch import Tensor
 from hvae.description import Kind
 from hvae.model.negative_binomial import NegativeBinomial
 from hvae.plots import style
-from hvae.plots.view import RunView
+from hvae.plots.view import RunView, plain
 
 ALONG = 10  # features of a curve
 NAMED = 40  # columns that have room for a name
 _SPREAD = 3.0  # standard deviations from the mean that have a colour of their own
-_NUMBERED = 12  # rows and columns of a table that has room for its numbers
+NUMBERED = 12  # rows and columns of a table that has room for its numbers
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green, blue (Rec. 709)
 
 
@@ -95,7 +95,7 @@ def names(view: RunView, features: Tensor) -> list[str]:
     """Names of features, or their numbers from 1, at most 20 characters."""
     known = view.description.features
     own = [str(int(i) + 1) if known is None else known[int(i)] for i in features]
-    return [name if len(name) <= 20 else f"{name[:19]}…" for name in own]
+    return [plain(name, 20) for name in own]
 
 
 def chosen(view: RunView, features: Tensor) -> str:
@@ -162,14 +162,14 @@ def number_rows(axes: Axes, count: int, name: str) -> None:
 
 def write_numbers(axes: Axes, values: NDArray[np.float64]) -> None:
     """The numbers [rows, columns] in the cells of a heat map, where the table is small enough."""
-    if max(values.shape) > _NUMBERED:
+    if max(values.shape) > NUMBERED:
         return
     image = axes.images[0]
     lightness = image.to_rgba(np.asarray(image.get_array()))[..., :3] @ _LUMINANCE
     for i, row in enumerate(values):
         for j, value in enumerate(row):
             ink = "black" if lightness[i, j] > 0.45 else "white"
-            axes.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=6.5, color=ink)
+            axes.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=7, color=ink)
 
 
 def name_columns(axes: Axes, labels: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from hvae.plots import style
 from hvae.plots.view import RunView
 
 _TITLES = {"elbo": "ELBO", "re": "RE, the reconstruction error", "kl": "KL"}
+_POINTS = 3000  # of all lines in a panel of an SVG
 _LABELLED = 8  # lines that can be told apart
 
 
@@ -71,10 +72,12 @@ def _concentrations(axes: Axes, view: RunView, epochs: NDArray[np.int64]) -> Non
             linewidth=1.4 if few else 0.7,
             linestyle="-" if part.is_shell else "--",
             marker=_marker(epochs),
+            rasterized=len(view.parts) * len(epochs) > _POINTS,
             label=None if name in named else name,
         )
         named.add(name)
     axes.set_yscale("log")
+    style.powers_of_ten(axes.yaxis)
     axes.set_title("κ, the concentration" + ("" if few else f" of {len(view.parts)} components"))
     axes.set_ylabel("κ")
     _marks(axes, view)

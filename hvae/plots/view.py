@@ -16,7 +16,13 @@ from hvae.plots.neighbours import leave_one_out_accuracy
 
 IGNORED = 0.1  # nats of KL: the component says at most 0.14 bit of a row
 _BATCH = 500
-_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def plain(text: str, most: int) -> str:
+    """A user's text on one line, what cannot be printed left out, cut to `most` characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,9 @@ class Part:
     def symbol(self) -> str:
         """S² of the shell `3`, R⁴ of `e4`; of another kind the text of the list."""
         if self.is_shell:
-            return "S" + str(self.size - 1).translate(_SUPERSCRIPTS)
+            return "S" + str(self.size - 1).translate(SUPERSCRIPTS)
         if self.kind == "e":
-            return "R" + str(self.size).translate(_SUPERSCRIPTS)
+            return "R" + str(self.size).translate(SUPERSCRIPTS)
         return f"{self.kind}{self.size}"
 
     @property

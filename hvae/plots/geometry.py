@@ -35,7 +35,7 @@ def geodesic(start: Tensor, end: Tensor, steps: Tensor) -> Tensor:
     sine = across.norm()
     # Below this the direction is rounding: of equal points, where it is not needed, or antipodal.
     lost = sine <= 8 * torch.finfo(start.dtype).eps
-    direction = perpendicular(start) if lost else across / sine
+    direction = perpendicular(start) if lost else _across(start, across / sine)
     angle = torch.atan2(sine, cosine)
     return great_circle(start, direction, steps * angle)
 
@@ -44,9 +44,7 @@ def perpendicular(centre: Tensor) -> Tensor:
     """A unit vector [m] at a right angle to one, from the axis that is nearest to such."""
     axis = torch.zeros_like(centre)
     axis[centre.abs().argmin()] = 1
-    across = axis - (axis @ centre) * centre
-    unit: Tensor = across / across.norm()
-    return unit
+    return _across(centre, axis)
 
 
 def principal_tangent(points: Tensor, centre: Tensor) -> Tensor:
@@ -60,12 +58,9 @@ def principal_tangent(points: Tensor, centre: Tensor) -> Tensor:
     """
     across = points - torch.outer(points @ centre, centre)
     direction = torch.linalg.svd(across, full_matrices=False).Vh[0]
-    direction = (
-        direction - (direction @ centre) * centre
-    )  # again: a flat cloud leaves only rounding
-    if not direction.norm() > 0.5:
-        direction = perpendicular(centre)
-    return _with_sign(direction / direction.norm())
+    # Of a cloud without extent the singular vector may be any, the centre among them.
+    lost = (direction @ centre).abs() > 0.5
+    return _with_sign(perpendicular(centre) if lost else _across(centre, direction))
 
 
 class Plane(NamedTuple):
@@ -95,6 +90,13 @@ def principal_plane(points: Tensor) -> Plane:
 def principal_direction(points: Tensor) -> Tensor:
     """The unit vector [m] along which points [N, m] vary most; the largest coordinate positive."""
     return _with_sign(torch.linalg.svd(points - points.mean(0), full_matrices=False).Vh[0])
+
+
+def _across(centre: Tensor, direction: Tensor) -> Tensor:
+    """The unit vector [m] at a right angle to the centre that is nearest to a direction [m]."""
+    across = direction - (direction @ centre) * centre
+    unit: Tensor = across / across.norm()
+    return unit
 
 
 def _with_sign(direction: Tensor) -> Tensor:

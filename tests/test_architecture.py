@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "build": {"_library"},
     "description": {"errors"},
     "devices": {"build", "errors"},
+    "extras": {"errors"},
     "files": {"errors"},
     "memory": {"errors"},
     "registry": {"errors"},
@@ -36,6 +37,10 @@ MAY_IMPORT = {
     "evaluation": {
         *{"build", "data", "devices", "errors", "latent", "memory", "model", "observer"},
         *{"random", "rows", "runs"},
+    },
+    "plots": {
+        *{"data", "description", "errors", "extras", "files", "model", "observer", "ops"},
+        *{"random", "runs"},
     },
     "training": {
         *{"build", "data", "devices", "errors", "evaluation", "latent", "memory", "model"},

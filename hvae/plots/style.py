@@ -166,7 +166,7 @@ def legend(figure: Figure, shown: Sequence[Group], areas: bool = False) -> None:
     ]
     # matplotlib leaves out a name that begins with an underscore.
     names = [f" {group.name}" if group.name[:1] == "_" else group.name for group in shown]
-    figure.legend(marks, names, loc="outside right upper", handletextpad=0.2, borderaxespad=0)
+    figure.legend(marks, names, loc="outside right upper", handletextpad=0.2, borderaxespad=0.3)
 
 
 def scatter(axes: Axes, x: NDArray[Any], y: NDArray[Any], shown: Sequence[Group]) -> None:

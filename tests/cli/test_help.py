@@ -11,7 +11,7 @@ from hvae.model import LIKELIHOODS, NETWORKS
 
 
 class TestHelp:
-    @pytest.mark.parametrize("command", [[], ["train"], ["eval"], ["info"]])
+    @pytest.mark.parametrize("command", [[], ["train"], ["eval"], ["plot"], ["info"]])
     def test_it_teaches_with_examples(self, capfd, command):
         assert main([*command, "--help"]) == 0
         out, err = capfd.readouterr()

@@ -37,6 +37,7 @@ def group() -> None:
     \b
     hvae train                      train on the embedded digits, in under a minute
     hvae eval                       evaluate the newest run
+    hvae plot                       draw what it learned, into its folder
     hvae train --dataset caltech --shells 10,10,10,11
     hvae bench --quick              how fast the kernels are here
 

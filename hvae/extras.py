@@ -23,7 +23,8 @@ def require(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         name = module.partition(".")[0]
-        why = "is not installed" if error.name == name else f"cannot be imported ({error})"
+        absent = (error.name or "").partition(".")[0] == name
+        why = "is not installed" if absent else f"cannot be imported ({error})"
         raise EnvironmentProblem(
             f'{name} {why}; to have it: pip install "hvae[{extra}]"'
         ) from error

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from hvae.errors import EnvironmentProblem
+from hvae.extras import require
 from hvae.observer import Observer
 
 FOLDER = "tensorboard"
@@ -19,13 +19,8 @@ class TensorBoard(Observer):
     """
 
     def __init__(self) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise EnvironmentProblem(
-                'tensorboard is not installed; allowed: pip install "hvae[tensorboard]"'
-            ) from error
-        self._make = SummaryWriter
+        require("tensorboard", "tensorboard")
+        self._make = require("torch.utils.tensorboard", "tensorboard").SummaryWriter
         self._run: Path | None = None
         self._writer: Any = None
         self._after = 0

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "memory": {"errors"},
     "registry": {"errors"},
-    "tensorboard": {"errors", "observer"},
+    "tensorboard": {"extras", "observer"},
     "rows": set(),
     "tables": {"errors", "extras", "files"},
     "ops": {"_library", "errors"},
@@ -42,6 +42,10 @@ MAY_IMPORT = {
     "evaluation": {
         *{"build", "data", "devices", "errors", "latent", "memory", "model", "observer"},
         *{"random", "rows", "runs", "tables"},
+    },
+    "plots": {
+        *{"data", "description", "errors", "extras", "files", "model", "observer", "ops"},
+        *{"random", "runs"},
     },
     "training": {
         *{"build", "data", "devices", "errors", "evaluation", "latent", "memory", "model"},

@@ -10,7 +10,7 @@ from hvae.cli import main
 from hvae.model import LIKELIHOODS, NETWORKS
 
 _COMMANDS = [
-    *([], ["train"], ["eval"], ["info"], ["runs"]),
+    *([], ["train"], ["eval"], ["info"], ["runs"], ["plot"]),
     *(["encode"], ["decode"], ["sample"], ["score"]),
 ]
 

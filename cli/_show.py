@@ -40,6 +40,10 @@ class Reporter(Observer):
     def warning(self, text: str) -> None:
         self._line(f"hvae: warning: {text}", always=True)
 
+    def data(self, summary: str) -> None:
+        if summary:
+            self._line(summary)
+
     def download(self, name: str, done: int, total: int | None) -> None:
         if name not in self.tasks:
             self._line(f"downloading {name}")

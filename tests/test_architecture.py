@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "build": {"_library"},
     "description": {"errors"},
     "devices": {"build", "errors"},
+    "extras": {"errors"},
     "files": {"errors"},
     "memory": {"errors"},
     "registry": {"errors"},
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "distributions": {"ops"},
     "latent": {"distributions", "errors", "ops", "registry"},
     "model": {"description", "errors", "latent", "ops", "random", "registry", "rows"},
-    "data": {"description", "errors", "files", "ops", "random"},
+    "data": {"description", "errors", "extras", "files", "ops", "random", "rows"},
     "runs": {"data", "description", "devices", "errors", "files", "latent", "model", "random"},
     "evaluation": {
         *{"build", "data", "devices", "errors", "latent", "memory", "model", "observer"},

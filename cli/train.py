@@ -21,12 +21,14 @@ def _settings(command: Decorated) -> Decorated:
     defaults = TrainConfig()
     for name, declared in reversed(options().items()):
         shown = None if name == "hidden" else getattr(defaults, name)
+        shown = None if shown == () else shown
         command = click.option(
             f"--{name.replace('_', '-')}",
             default=shown,
             show_default=shown is not None,
             help=declared.help(),
             metavar=declared.metavar,
+            multiple=declared.repeatable,
         )(command)
     return command
 
@@ -63,6 +65,7 @@ def command(
     hvae train --dataset caltech --shells 10,10,10,11 --seed 1
     hvae train --dataset caltech --shells e41 --out runs/gaussian
     hvae train --shells 3,3,e4 --epochs 20 --warmup 5 --json > result.json
+    hvae train --data cells.h5ad --labels type --shells 3,e5
     hvae train --resume runs/gaussian
 
     The folder holds config.json, metrics.jsonl, best.safetensors, last/ and result.json.
@@ -72,6 +75,8 @@ def command(
     (exit status 3).
     """
     if run is None:
+        if {"data", "dataset"} <= _given(ctx):
+            raise click.UsageError("--dataset is not allowed beside --data.", ctx)
         widths = () if hidden is None else parse_widths(hidden)
         config = TrainConfig(hidden=widths, **settings)
         with show.Reporter(quiet) as reporter:

@@ -27,12 +27,14 @@ class Option:
         help: for people, called when help is printed.
         metavar: what stands for a value there; None where its type says enough.
         decides: whether the figures of a run depend on it.
+        repeatable: whether it may be given several times; its values are a tuple.
     """
 
     rule: Rule
     help: Callable[[], str]
     metavar: str | None = None
     decides: bool = True
+    repeatable: bool = False
 
 
 def option(
@@ -41,10 +43,12 @@ def option(
     help: str | Callable[[], str],
     metavar: str | None = None,
     decides: bool = True,
+    repeatable: bool = False,
 ) -> Any:
     """A field of a dataclass that is an option, under its own name."""
     text = help if callable(help) else lambda: str(help)
-    return field(default=default, metadata={"option": Option(rule, text, metavar, decides)})
+    declared = Option(rule, text, metavar, decides, repeatable)
+    return field(default=default, metadata={"option": declared})
 
 
 def integer(least: int, most: int) -> Rule:

@@ -4,7 +4,6 @@ import contextlib
 import shlex
 import signal
 import time
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -36,10 +35,7 @@ def open_state(config: TrainConfig, dataset: data.Dataset) -> TrainingState:
     model.initialize(config.seed)
     model.likelihood.observe(dataset.train)
     weights = kl_weights.parse(config.kl_weights, model.latent.components)
-    there = replace(
-        dataset, train=dataset.train.to(device), validation=dataset.validation.to(device)
-    )
-    return TrainingState(config, model.to(device), there, weights, dataset.warnings)
+    return TrainingState(config, model.to(device), dataset.to(device), weights, dataset.warnings)
 
 
 class TrainingLoop:

@@ -46,6 +46,10 @@ class Reporter(Observer):
     def warning(self, text: str) -> None:
         self._line(f"hvae: warning: {text}", always=True)
 
+    def data(self, summary: str) -> None:
+        if summary:
+            self._line(summary)
+
     def download(self, name: str, done: int, total: int | None) -> None:
         if name not in self.tasks:
             self._line(f"downloading {name}")
@@ -209,7 +213,7 @@ def run(result: dict[str, Any]) -> None:
         "state": result["state"],
         "trained": f"{result['epochs']} epochs of at most {result['config']['epochs']}",
         "best epoch": "none yet" if best is None else f"{best}: validation ELBO {_nats(elbo)}",
-        "data": _row_of_data(result["data"]),
+        "rows": _row_of_data(result["data"]),
         "parameters": _counted(result["parameters"]),
     }
     for name, value in lines.items():

@@ -25,6 +25,7 @@ def _settings(command: Decorated) -> Decorated:
     defaults = TrainConfig()
     for name, declared in reversed(options().items()):
         shown = None if name == "hidden" else getattr(defaults, name)
+        shown = None if shown == () else shown
         command = click.option(
             f"--{name.replace('_', '-')}",
             default=shown,
@@ -33,6 +34,7 @@ def _settings(command: Decorated) -> Decorated:
             metavar=declared.metavar,
             cls=GroupedOption,
             group=declared.group,
+            multiple=declared.repeatable,
         )(command)
     return command
 
@@ -41,13 +43,18 @@ def _take_settings(ctx: click.Context, parameter: click.Parameter, path: str | N
     """What the file of --config says is the default of what was not given."""
     if path is not None:
         found = read_settings(path, tuple(options()))
-        ctx.default_map = {name: _typed(value) for name, value in found.items()}
+        if "data" in found:
+            found.pop("dataset", None)  # which a run has named after the file
+        ctx.default_map = {name: _typed(name, value) for name, value in found.items()}
     return path
 
 
-def _typed(value: object) -> str:
-    """As one would type it: a list has commas between its items."""
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _typed(name: str, value: object) -> str | list[str]:
+    """As one would type it: a list has commas between its items, or is an option an item."""
+    if not isinstance(value, list):
+        return [str(value)] if options()[name].repeatable else str(value)
+    items = [str(item) for item in value]
+    return items if options()[name].repeatable else ",".join(items)
 
 
 @contextmanager
@@ -110,6 +117,7 @@ def command(
     hvae train --shells 3,3,e4 --epochs 20 --warmup 5 --json > result.json
     hvae train --config settings.yaml --seed 2
     hvae train --config runs/gaussian/config.json --shells 10,10,10,11
+    hvae train --data cells.h5ad --labels type --shells 3,e5
     hvae train --resume runs/gaussian
 
     The folder holds config.json, metrics.jsonl, best.safetensors, last/ and result.json.
@@ -119,6 +127,8 @@ def command(
     (exit status 3).
     """
     if run is None:
+        if {"data", "dataset"} <= _given(ctx):
+            raise click.UsageError("--dataset is not allowed beside --data.", ctx)
         widths = () if hidden is None else parse_widths(hidden)
         chosen = TrainConfig(hidden=widths, **settings)
         with _observer(quiet, tensorboard) as observer:

@@ -10,6 +10,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -21,6 +22,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hvae import memory, random
 from hvae.data import Dataset
+from hvae.data.binarization import SEEDS, Binarized, binarized
+from hvae.data.categories import Covariates
+from hvae.data.matrix import Dense, Matrix, Sparse
+from hvae.data.recognition import chosen_kind, kinds, look, reading
+from hvae.data.stored_rows import StoredRows
 from hvae.description import DataDescription, Kind
 from hvae.devices import available_device
 from hvae.errors import Refused, refused_option
@@ -28,7 +34,8 @@ from hvae.evaluation.encoding import coordinate_names, encode
 from hvae.evaluation.importance import by_row, check_samples
 from hvae.evaluation.points import check_points
 from hvae.model import LIKELIHOODS
-from hvae.model.likelihoods import AUTO
+from hvae.model.likelihoods import AUTO, resolved
+from hvae.rows import Rows
 from hvae.runs import TrainConfig
 from hvae.runs.trained import model_of
 from hvae.training.loop import open_state
@@ -75,7 +82,9 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         best_epoch_: counted from 1. n_iter_: how many epochs there were.
         n_features_in_: D; feature_names_in_: their names, where X has names.
 
-    Rows are arrays [N, D] of float32 or float64, or what becomes one; sparse matrices are refused.
+    Rows are arrays [N, D] of float32 or float64, or what becomes one, or sparse matrices, of which
+    a batch at a time is made dense.
+
     Errors are those of hvae: `hvae.errors.Refused`, a ValueError, for arguments and rows,
     `hvae.errors.Diverged` for a training that is not finite. A fitted estimator is pickled with its
     weights as safetensors bytes, and no module is.
@@ -147,7 +156,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
             Diverged: a loss or a gradient was not finite.
             EnvironmentProblem: the memory is too small.
         """
-        array = validate_data(self, X, dtype=_DTYPES, ensure_min_samples=2)
+        array = validate_data(self, X, dtype=_DTYPES, accept_sparse="csr", ensure_min_samples=2)
         check_samples(self.iw_samples)
         config = self._settings()
         dataset = self._dataset(array, config)
@@ -178,7 +187,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         Returns:
             float32 [N, m]; the part of a shell has length 1.
         """
-        rows = self._rows(X)
+        rows = self._given(X)
         return encode(self.model_, rows, self._config.seed).mean_direction.numpy()
 
     def inverse_transform(self, X: ArrayLike) -> Array:
@@ -224,7 +233,8 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         """The log-likelihood of every row, by importance sampling with `iw_samples` samples.
 
         All rows have the same draws, those of row 0 in `hvae.evaluation.importance.evaluate`, so
-        that the score of a row depends on no other row.
+        that the score of a row depends on no other row. Where the likelihood is Bernoulli and the
+        numbers are of the unit interval they are drawn 0 and 1, alike in all rows.
 
         Args:
             X: [N, D].
@@ -233,8 +243,10 @@ class HypersphericalVAE(  # scikit-learn has no annotations
             float64 [N], nats, in the units of the rows; minus infinity of a row that the model
             holds to be impossible.
         """
-        rows = self._rows(X)
+        rows = self._given(X)
         check_samples(self.iw_samples)
+        if self.description_.kind is Kind.UNIT and self.model_.likelihood.binarizes:
+            rows = _drawn_alike(rows, self.description_.size, self._config.seed)
         seed, samples = self._config.seed, self.iw_samples
         found = by_row(self.model_, rows, samples, seed, alone=True)
         return found[:, 0].cpu().numpy()
@@ -255,6 +267,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
@@ -295,25 +308,33 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         if not (isinstance(fraction, float | np.floating) and 0 < fraction < 1):
             raise refused_option("validation_fraction", fraction, "a number above 0 and below 1")
         takes = None if config.likelihood == AUTO else LIKELIHOODS[config.likelihood].takes
-        kind = next((kind for kind in _kinds(array) if takes is None or kind in takes), Kind.REAL)
+        matrix = _matrix(array)
+        found = look(matrix, "X")
+        kind = chosen_kind(kinds(found, grey=False), takes)
+        drawn = LIKELIHOODS[resolved(config.likelihood, kind)].binarizes and kind is Kind.UNIT
         names = getattr(self, "feature_names_in_", None)
         description = DataDescription(
             self._shape(array.shape[1]),
             kind,
-            maxima=tuple(map(int, array.max(0))) if kind is Kind.COUNTS else None,
+            maxima=found.maxima if kind is Kind.COUNTS else None,
             features=None if names is None else tuple(map(str, names)),
         )
-        rows = _tensor(array)
-        held = min(max(1, round(fraction * len(rows))), len(rows) - 1)
-        order = epoch_permutation(len(rows), config.seed, 0)  # epochs count from 1
-        train, validation = (rows[part.sort().values] for part in (order[held:], order[:held]))
+        count = array.shape[0]
+        held = min(max(1, round(fraction * count)), count - 1)
+        order = epoch_permutation(count, config.seed, 0).numpy()  # epochs count from 1
+        train, validation = (
+            _rows(matrix, kind, found.highest, np.sort(part))
+            for part in (order[held:], order[:held])
+        )
+        if drawn:
+            validation = Binarized(validation, description.size, SEEDS["validation"])
         return Dataset(
             name="X",
             train=train,
             validation=validation,
-            test=rows[:0],
+            test=train[0:0],
             description=description,
-            binarization="none",
+            binarization="dynamic" if drawn else "none",
             checksum="",
             verified=True,
             source="memory",
@@ -327,14 +348,11 @@ class HypersphericalVAE(  # scikit-learn has no annotations
             raise refused_option("image_shape", shape, f"sizes whose product is {columns}")
         return shape
 
-    def _rows(self, X: ArrayLike) -> torch.Tensor:
+    def _given(self, X: ArrayLike) -> Rows:
         """Rows of the kind that the model was trained on."""
         check_is_fitted(self)
-        array = validate_data(self, X, dtype=_DTYPES, reset=False)
-        kind = self.description_.kind
-        if kind is not Kind.REAL and kind not in _kinds(array):
-            raise Refused(f"X: not {kind.value} data; allowed: {kind.value}, as in fit")
-        return _tensor(array)
+        array = validate_data(self, X, dtype=_DTYPES, accept_sparse="csr", reset=False)
+        return _rows(_matrix(array), self.description_.kind, array.max(), np.arange(array.shape[0]))
 
     @torch.inference_mode()
     def _decoded(self, z: torch.Tensor) -> list[torch.Tensor]:
@@ -358,20 +376,28 @@ _SETTINGS = (
 _DTYPES = [np.float64, np.float32]
 
 
-def _tensor(array: Array) -> torch.Tensor:
-    """A tensor of the array's memory, or of a copy where torch could not write to that."""
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+def _matrix(array: Any) -> Matrix:
+    """Of a dense array or one of scipy's in rows."""
+    if issparse(array):
+        return Sparse(array)
+    return Dense(np.require(array, requirements="W"))  # torch asks for memory it could write to
 
 
-def _kinds(array: Array) -> tuple[Kind, ...]:
-    """What numbers can be read as, the first one first."""
-    lowest, highest = array.min(), array.max()
-    whole = bool((array == np.floor(array)).all())
-    if lowest < 0:
-        return (Kind.REAL,)
-    if highest <= 1:
-        return (Kind.BINARY, Kind.COUNTS, Kind.UNIT, Kind.REAL) if whole else (Kind.UNIT, Kind.REAL)
-    return (Kind.COUNTS, Kind.REAL) if whole else (Kind.REAL,)
+def _rows(matrix: Matrix, kind: Kind, highest: float, index: NDArray[np.int64]) -> Rows:
+    """Rows as a model of this kind takes them: of a sparse matrix as they are asked for.
+
+    Raises:
+        Refused: a number is not of the kind; the message names its row and column.
+    """
+    read = reading(matrix, kind, False, False, highest, "X")
+    rows = StoredRows(matrix, read, Covariates(np.zeros((0, 0), np.int64)), index)
+    return rows if matrix.sparse else rows[0 : len(rows)]
+
+
+def _drawn_alike(rows: Rows, columns: int, seed: int) -> Rows:
+    """uint8 rows of the unit interval drawn 0 and 1, each with the draws of row 0."""
+    each = (rows[i : i + 1] for i in range(len(rows)))
+    return torch.cat([binarized(row, columns, seed, step=0) for row in each])
 
 
 def _place(device: str) -> torch.device:

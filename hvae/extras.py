@@ -1,4 +1,4 @@
-"""Packages that not everyone needs, imported where they are used.
+"""Packages that not everyone needs: imported where used, or one line says what to install.
 
 `data` reads files of other formats than NumPy's and text; pyproject.toml lists all extras.
 """
@@ -25,6 +25,5 @@ def require(module: str, extra: str) -> ModuleType:
         name = module.partition(".")[0]
         absent = (error.name or "").partition(".")[0] == name
         why = "is not installed" if absent else f"cannot be imported ({error})"
-        raise EnvironmentProblem(
-            f'{name} {why}; to have it: pip install "hvae[{extra}]"'
-        ) from error
+        how = f'to have it: pip install "hvae[{extra}]"'
+        raise EnvironmentProblem(f"{name} {why}; {how}") from error

@@ -10,6 +10,9 @@ class Observer:
     def warning(self, text: str) -> None:
         """Something that the figures must not be read without."""
 
+    def data(self, summary: str) -> None:
+        """What was found in a file of the user's, in one line; "" for a published set."""
+
     def download(self, name: str, done: int, total: int | None) -> None:
         """`done` bytes of `total` (None: unknown) of a data file have arrived."""
 

@@ -34,11 +34,8 @@ MAY_IMPORT = {
     "distributions": {"ops"},
     "latent": {"distributions", "errors", "ops", "registry"},
     "model": {"description", "errors", "latent", "ops", "random", "registry", "rows"},
-    "data": {"description", "errors", "files", "ops", "random"},
-    "runs": {
-        *{"data", "description", "devices", "errors", "files", "latent", "model", "random"},
-        *{"rows"},
-    },
+    "data": {"description", "errors", "extras", "files", "ops", "random", "rows"},
+    "runs": {"data", "description", "devices", "errors", "files", "latent", "model", "random"},
     "evaluation": {
         *{"build", "data", "devices", "errors", "latent", "memory", "model", "observer"},
         *{"random", "rows", "runs", "tables"},
@@ -53,7 +50,7 @@ MAY_IMPORT = {
     },
     "estimator": {
         *{"data", "description", "devices", "errors", "evaluation", "memory", "model", "random"},
-        *{"runs", "training"},
+        *{"rows", "runs", "training"},
     },
 }
 # Modules of training and evaluation that know no disk: what they may import of hvae.

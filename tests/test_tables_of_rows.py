@@ -171,6 +171,7 @@ class TestObsm:
         found = anndata.read_h5ad(tmp_path / "newer.h5ad").obsm["X_hvae"]
         np.testing.assert_array_equal(found, self.ADDED["X_hvae"])
 
+    @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of anndata, on old files
     @pytest.mark.parametrize("fields", [[], [("X_pca", "f4", (2,))]])
     def test_old_layouts_whose_obsm_is_one_table(self, tmp_path, fields):
         with h5py.File(tmp_path / "old.h5ad", "w") as file:

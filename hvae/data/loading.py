@@ -56,6 +56,7 @@ def load(
     images = {part: array for content in contents for part, array in content.images.items()}
     images = {part: images[part] for part in source.parts}  # in the order of the checksum
     labels = {part: array for content in contents for part, array in content.labels.items()}
+    splits = _tensors(arrange(source, images))
     warnings = tuple(_warning(source, content) for content in contents if content.difference)
     return Dataset(
         name=name,
@@ -66,7 +67,9 @@ def load(
         source=", ".join(content.where for content in contents if content.images),
         warnings=warnings,
         labels=_tensors(split(source, labels)) if {*labels} == {*source.parts} else None,
-        **_tensors(arrange(source, images)),
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits["test"],
     )
 
 

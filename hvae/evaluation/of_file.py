@@ -116,6 +116,8 @@ def score_file(
 ) -> dict[str, Any]:
     """ELBO and LL of every row of a file, in its order (`hvae.evaluation.scoring`).
 
+    Where the run draws its data 0 and 1 from numbers of the unit interval, so are these, once.
+
     Args:
         folder, source, work: as `encode_file`.
         out: .npz or .csv with `elbo` and `ll`, and `row_names` and `labels` where they are there.
@@ -135,7 +137,7 @@ def score_file(
     check_samples(samples)
     path = _output(out, _TABLES, work, Path(source))
     run = _opened(folder, work)
-    found = _source(run, source, work)
+    found = _source(run, source, work, binarized=True)
     seed = run.config.seed if seed is None else seed
     scores = score(run.model, found.rows, samples, seed, work.observer)
     elbo, ll = scores.elbo.numpy(), scores.ll.numpy()
@@ -257,10 +259,10 @@ def _opened(folder: Folder, work: Work) -> Run:
     return run
 
 
-def _source(run: Run, source: str, work: Work) -> _Source:
-    """The rows of a file or of a split of the run's own data."""
+def _source(run: Run, source: str, work: Work, binarized: bool = False) -> _Source:
+    """The rows of a file or of a split of the run's own data; binarized: as `rows_of` has it."""
     if source not in SPLITS:
-        found = rows_of(run.config, run.description, source)
+        found = rows_of(run.config, run.description, source, binarized=binarized)
         names = None if found.row_names is None else np.array(found.row_names)
         return _beside(run, found.rows, found.labels, found.label_names, names)
     own = run.config
@@ -270,7 +272,7 @@ def _source(run: Run, source: str, work: Work) -> _Source:
         work.observer.warning(warning)
     rows: Rows = dataset.epoch(own.seed, 0) if source == "train" else getattr(dataset, source)
     labels = None if dataset.labels is None else dataset.labels[source]
-    return _beside(run, rows, labels, getattr(dataset, "label_names", None), None)
+    return _beside(run, rows, labels, dataset.label_names, None)
 
 
 def _beside(
@@ -285,8 +287,7 @@ def _beside(
         beside["row_names"] = row_names
     if labels is not None:
         numbers = labels.numpy()
-        # One name more, for -1: a row whose class is not known.
-        beside["labels"] = numbers if label_names is None else np.array([*label_names, ""])[numbers]
+        beside["labels"] = numbers if label_names is None else np.array(label_names)[numbers]
     if run.description.covariates:
         blocks = [rows[i : i + _ROWS] for i in range(0, len(rows), _ROWS)]
         told = torch.cat([block[:, run.description.size :] for block in blocks])

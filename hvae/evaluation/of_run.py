@@ -16,6 +16,7 @@ from hvae.evaluation.refinement import refine as refine_posteriors
 from hvae.observer import Observer
 from hvae.rows import Rows
 from hvae.runs import Run, RunFolder, load_run
+from hvae.runs.data_of import data_of
 
 SPLITS = ("test", "validation", "train")
 
@@ -70,7 +71,8 @@ def evaluate_run(
         threads=own.threads if threads is None else threads,
     )
     use_threads(threads)
-    dataset = data.load(config.dataset, data_dir, recorded=own.data_dir, progress=observer.download)
+    dataset = data_of(config, data_dir, recorded=own.data_dir, progress=observer.download)
+    observer.data(dataset.summary)
     warnings = [*dataset.warnings, *_other_data(run, dataset)]
     for warning in warnings:
         observer.warning(warning)

@@ -16,6 +16,7 @@ class Bernoulli(Likelihood):
 
     title = "bernoulli"
     takes = frozenset({Kind.BINARY, Kind.UNIT})
+    binarizes = True
 
     @property
     def outputs(self) -> int:

@@ -29,6 +29,7 @@ class Likelihood(nn.Module, ABC):
     Attributes:
         title: for help texts.
         takes: the kinds of data that it is a likelihood of.
+        binarizes: whether it wants numbers of the unit interval drawn 0 and 1.
         data: what the rows are.
 
     Raises:
@@ -37,6 +38,7 @@ class Likelihood(nn.Module, ABC):
 
     title: ClassVar[str]
     takes: ClassVar[frozenset[Kind]]
+    binarizes: ClassVar[bool] = False
 
     def __init__(self, data: DataDescription) -> None:
         super().__init__()

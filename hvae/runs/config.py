@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from hvae import data, devices
+from hvae.data import FileOptions
 from hvae.errors import Refused, refused_option
 from hvae.latent import KAPPA_GRADIENTS, PARAMETERIZATIONS, grammar, kl_weights
 from hvae.model import LIKELIHOODS, NETWORKS, PRIORS
@@ -22,6 +23,8 @@ _HIDDEN = Rule(
     lambda value: value == () or _is_hidden(value),
     lambda: "1 to 64 widths separated by commas, each 1 to 65536",
 )
+_SPLIT = FileOptions().split
+_ANY = Rule(lambda value: True, lambda: "anything")  # `data.FileOptions` says what is
 _FOLDER = Rule(
     lambda value: value is None or isinstance(value, str), lambda: "the path of a folder"
 )
@@ -40,7 +43,11 @@ class TrainConfig:
     and whether the figures depend on it.
 
     Attributes:
-        dataset: one of `hvae.data.NAMES`.
+        dataset: one of `hvae.data.NAMES`; with `data` it becomes the file's own name,
+            `hvae.data.dataset_name`.
+        data: a file of the user's in place of a published set, kept as an absolute path.
+        labels, split, split_seed, image_shape, layer, covariate: how that file is read, as in
+            `hvae.data.FileOptions`.
         shells: the latent space in the language of `hvae.latent.grammar`.
         likelihood: of a row given a latent point, one of `hvae.model.LIKELIHOODS`, or "auto": what
             the kind of the data has by default.
@@ -79,6 +86,47 @@ class TrainConfig:
         one_of(lambda: data.NAMES),
         lambda: f"{', '.join(data.NAMES)}.",
         "NAME",
+        group=DATA,
+    )
+    data: str | None = option(
+        None,
+        Rule(
+            lambda value: value is None or (isinstance(value, str) and value != ""),
+            lambda: "the path of a file, or of a folder of images",
+        ),
+        f"Your own data, in place of --dataset: {data.FORMATS}.",
+        "FILE",
+        decides=False,
+        group=DATA,
+    )
+    labels: str | None = option(
+        None, _ANY, "Of --data: the column of labels.", "COLUMN", group=DATA
+    )
+    split: str = option(
+        _SPLIT,
+        _ANY,
+        "Of --data: fractions of training, validation and test, or a column that says which. A "
+        "file with splits of its own keeps them.",
+        "LIST",
+        group=DATA,
+    )
+    split_seed: int = option(0, _ANY, "Of --data: of the split, apart from --seed.", group=DATA)
+    image_shape: str | None = option(
+        None,
+        _ANY,
+        "Of --data: the shape of a row, such as 28x28; the file's own if not given.",
+        "SHAPE",
+        group=DATA,
+    )
+    layer: str | None = option(
+        None, _ANY, "Of an .h5ad: raw or the name of a layer; X if not given.", "NAME", group=DATA
+    )
+    covariate: tuple[str, ...] = option(
+        (),
+        _ANY,
+        "Of --data: a column that encoder and decoder are told, one-hot; may be repeated.",
+        "COLUMN",
+        repeatable=True,
         group=DATA,
     )
     shells: str = option(
@@ -203,8 +251,10 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
+        self._name_file()
         for name, declared in options().items():
-            if not declared.rule.accepts(getattr(self, name)):
+            named = name == "dataset" and self.data is not None
+            if not named and not declared.rule.accepts(getattr(self, name)):
                 raise refused_option(name, getattr(self, name), declared.rule.allowed())
         components = grammar.parse(self.shells)
         self._set("shells", grammar.text(components))
@@ -222,12 +272,35 @@ class TrainConfig:
         """Whether the prior is trained."""
         return PRIORS[self.prior] is not None
 
+    @property
+    def file_options(self) -> FileOptions:
+        """How `data` is read."""
+        return FileOptions(**{name: getattr(self, name) for name in data.FILE_OPTIONS})
+
+    def _name_file(self) -> None:
+        """The name and the absolute path of `data`; its options stand beside nothing else."""
+        given = self.file_options
+        if self.data is None:
+            default = FileOptions()
+            for name in data.FILE_OPTIONS:
+                if getattr(given, name) != getattr(default, name):
+                    raise refused_option(name, getattr(given, name), "only with --data")
+            return
+        if not options()["data"].rule.accepts(self.data):
+            return
+        name = data.dataset_name(self.data)
+        if self.dataset not in (name, type(self).dataset):
+            raise refused_option("dataset", self.dataset, "nothing beside --data")
+        self._set("dataset", name)
+        self._set("data", data.absolute_folder(self.data))
+
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object from which `from_json` makes an equal configuration."""
-        return {schema.KEY: schema.CURRENT, **asdict(self), "hidden": list(self.hidden)}
+        lists = {"hidden": list(self.hidden), "covariate": list(self.covariate)}
+        return {schema.KEY: schema.CURRENT, **asdict(self), **lists}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "TrainConfig":
@@ -247,7 +320,8 @@ class TrainConfig:
         hidden = given["hidden"]
         if hidden == []:
             raise refused_option("hidden", "", _HIDDEN.allowed())
-        return cls(**{**given, "hidden": tuple(hidden) if isinstance(hidden, list) else hidden})
+        lists = {name: _tuple(given[name]) for name in ("hidden", "covariate")}
+        return cls(**{**given, **lists})
 
     def deciding(self) -> dict[str, Any]:
         """`to_json` without what changes no figure."""
@@ -267,6 +341,10 @@ def options() -> dict[str, Option]:
 def _options() -> Iterator[tuple[str, Option]]:
     for field in fields(TrainConfig):
         yield field.name, field.metadata["option"]
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _written(widths: Sequence[int]) -> str:

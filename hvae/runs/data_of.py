@@ -1,51 +1,68 @@
-"""The data of a run: its data set, and the rows of another file."""
+"""The data of a run: the published set or the file that its settings name."""
 
-import zipfile
-from dataclasses import dataclass
+import os
 from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from hvae import data
 from hvae.data.fetch import Progress
-from hvae.description import DataDescription
-from hvae.errors import EnvironmentProblem, Refused
-from hvae.rows import Rows
+from hvae.data.folders import Folder
+from hvae.description import DataDescription, Kind
+from hvae.model import LIKELIHOODS
+from hvae.model.likelihoods import AUTO, DEFAULTS
 from hvae.runs.config import TrainConfig
-
-
-@dataclass(frozen=True)
-class FileRows:
-    """Every row of a file, in its order."""
-
-    rows: Rows
-    labels: Tensor | None = None
-    label_names: tuple[str, ...] | None = None
-    row_names: tuple[str, ...] | None = None
 
 
 def data_of(
     config: TrainConfig,
-    data_dir: str | None = None,
-    recorded: str | None = None,
+    data_dir: Folder | None = None,
+    recorded: Folder | None = None,
     progress: Progress | None = None,
 ) -> data.Dataset:
-    """The data set of a run."""
-    return data.load(config.dataset, data_dir, recorded=recorded, progress=progress)
+    """What a run is trained on and evaluated with.
+
+    Args:
+        config: the settings of the run.
+        data_dir: a folder that the user names now. The file of a run is looked for there by its
+            name, and without one where it was.
+        recorded: the folder that the run was trained from, as in `hvae.data.load`.
+        progress: as in `hvae.data.load`.
+
+    Raises:
+        Refused, EnvironmentProblem: as `hvae.data.load` or `hvae.data.open_file`.
+    """
+    if config.data is None:
+        return data.load(config.dataset, data_dir, recorded=recorded, progress=progress)
+    takes, binarizes = _wants(config)
+    path = Path(config.data) if data_dir is None else Path(data_dir) / Path(config.data).name
+    return data.open_file(path, config.file_options, takes=takes, binarized=binarizes)
 
 
-def rows_of(config: TrainConfig, description: DataDescription, path: str | Path) -> FileRows:
-    """The rows of a .npy or .npz file (its first array), for the model of a run."""
-    try:
-        found = np.load(path, allow_pickle=False)
-        array = found[found.files[0]] if isinstance(found, np.lib.npyio.NpzFile) else found
-        rows = torch.from_numpy(np.array(array)).reshape(len(array), -1)
-    except OSError as error:
-        raise EnvironmentProblem(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise Refused(f"{path}: not an array; allowed: .npy, .npz") from error
-    if rows.shape[1] != description.width:
-        raise Refused(f"{path}: {rows.shape[1]} columns; allowed: {description.width}")
-    return FileRows(rows)
+def rows_of(
+    config: TrainConfig,
+    description: DataDescription,
+    path: str | os.PathLike[str],
+    *,
+    binarized: bool = False,
+) -> data.FileRows:
+    """Every row of a file, for the model of a run.
+
+    Args:
+        config: the settings of the run.
+        description: of its data.
+        path: of the file.
+        binarized: whether numbers of the unit interval are drawn 0 and 1, once, where the run's
+            likelihood wants that: what is scored must be, what is encoded need not.
+
+    Raises:
+        Refused, EnvironmentProblem: as `hvae.data.read_rows`.
+    """
+    drawn = binarized and _wants(config)[1]
+    return data.read_rows(path, description, config.file_options, binarized=drawn)
+
+
+def _wants(config: TrainConfig) -> tuple[frozenset[Kind] | None, bool]:
+    """The kinds that the likelihood takes (None: all), and whether it wants 0 and 1 drawn."""
+    if config.likelihood == AUTO:
+        return None, LIKELIHOODS[DEFAULTS[Kind.UNIT]].binarizes
+    likelihood = LIKELIHOODS[config.likelihood]
+    return likelihood.takes, likelihood.binarizes

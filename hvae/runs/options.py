@@ -28,6 +28,7 @@ class Option:
         metavar: what stands for a value there; None where its type says enough.
         decides: whether the figures of a run depend on it.
         group: the heading in help texts under which it stands.
+        repeatable: whether it may be given several times; its values are a tuple.
     """
 
     rule: Rule
@@ -35,6 +36,7 @@ class Option:
     metavar: str | None = None
     decides: bool = True
     group: str = ""
+    repeatable: bool = False
 
 
 def option(
@@ -44,10 +46,11 @@ def option(
     metavar: str | None = None,
     decides: bool = True,
     group: str = "",
+    repeatable: bool = False,
 ) -> Any:
     """A field of a dataclass that is an option, under its own name."""
     text = help if callable(help) else lambda: str(help)
-    declared = Option(rule, text, metavar, decides, group)
+    declared = Option(rule, text, metavar, decides, group, repeatable)
     return field(default=default, metadata={"option": declared})
 
 

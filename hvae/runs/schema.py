@@ -5,9 +5,9 @@ first two schemas have none. A value that is filled in is the one that did the s
 
 1  no kl_weights and samples; a parameterization, which was "paper" always; `threads` may be null
 2  kl_weights and samples
-3  a schema number, likelihood, network, checkpoint_every, a prior; the layer that gives the raw
-   parameters of the posterior is called "to_posterior", before it was "head"; beside the weights
-   stands what the data are
+3  a schema number, likelihood, network, prior, checkpoint_every, data and its options; the layer
+   that gives the raw parameters of the posterior is called "to_posterior", before it was "head";
+   beside the weights stands what the data are
 """
 
 import re
@@ -59,6 +59,7 @@ def _to_2(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_3(given: dict[str, Any]) -> dict[str, Any]:
+    file = {"labels": None, "image_shape": None, "layer": None, "covariate": ()}
     return _with(
         given,
         likelihood="bernoulli",
@@ -66,6 +67,10 @@ def _to_3(given: dict[str, Any]) -> dict[str, Any]:
         checkpoint_every=10.0,
         prior="uniform",
         prior_components=500,
+        data=None,
+        split="0.8,0.1,0.1",
+        split_seed=0,
+        **file,
     )
 
 

@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hvae import data, memory
+from hvae import memory
 from hvae.devices import available_device, use_threads
 from hvae.observer import Observer
 from hvae.runs import RunFolder, TrainConfig, default_folder, refuse_taken
+from hvae.runs.data_of import data_of
 from hvae.runs.metrics import START
 from hvae.training.interrupts import Interrupts
 from hvae.training.loop import TrainingLoop, open_state
@@ -51,7 +52,8 @@ def train(
     path = default_folder(config) if out is None else Path(out)
     refuse_taken(path)
     with memory.guarded(), Interrupts() as interrupts:
-        dataset = data.load(config.dataset, config.data_dir, progress=observer.download)
+        dataset = data_of(config, config.data_dir, progress=observer.download)
+        observer.data(dataset.summary)
         for warning in dataset.warnings:
             observer.warning(warning)
         state = open_state(config, dataset)

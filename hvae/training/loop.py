@@ -4,7 +4,6 @@ import contextlib
 import shlex
 import signal
 import time
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,7 @@ def open_state(config: TrainConfig, dataset: data.Dataset) -> TrainingState:
     model.observe(dataset.train, config.seed)
     components = model.latent.components
     weights = kl_weights.parse(config.kl_weights, components, config.learned_prior)
-    there = replace(
-        dataset, train=dataset.train.to(device), validation=dataset.validation.to(device)
-    )
-    return TrainingState(config, model.to(device), there, weights, dataset.warnings)
+    return TrainingState(config, model.to(device), dataset.to(device), weights, dataset.warnings)
 
 
 class TrainingLoop:

@@ -11,6 +11,7 @@ from hvae.errors import Diverged, Refused
 from hvae.observer import Observer
 from hvae.runs import RunFolder, TrainConfig, lock, read_config, read_result
 from hvae.runs.checkpoints import State
+from hvae.runs.data_of import data_of
 from hvae.runs.folder import RESULT
 from hvae.runs.metrics import START, Mark
 from hvae.training.interrupts import Interrupts
@@ -33,7 +34,8 @@ def resume(
 
     Args:
         folder: the run's folder.
-        data_dir: as in `TrainConfig`; None is the run's own.
+        data_dir: as in `TrainConfig`; None is the run's own. A file of the user's is looked for in
+            it under its name.
         checkpoint_every: as in `TrainConfig`; None is the run's own.
         observer: as in `hvae.train`.
 
@@ -57,9 +59,8 @@ def resume(
     lock.refuse_owned(path)
     use_threads(config.threads)
     with memory.guarded(), Interrupts() as interrupts:
-        dataset = data.load(
-            config.dataset, data_dir, recorded=config.data_dir, progress=observer.download
-        )
+        dataset = data_of(config, data_dir, recorded=config.data_dir, progress=observer.download)
+        observer.data(dataset.summary)
         for warning in dataset.warnings:
             observer.warning(warning)
         state = open_state(config, dataset)

@@ -364,6 +364,98 @@ def test_settings_of_a_stranger(here, rooms, command):
     answers()
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".csv"])
+def test_mutated_points(here, suffix):
+    points = here / f"points{suffix}"
+    assert run(["encode", "whole", "test", "--out", str(points), "--quiet"])[0] == 0
+    content = points.read_bytes()
+
+    @examples(FILES // 5)
+    @given(mutation())
+    def answers(mutate):
+        points.write_bytes(mutate(content))
+        (here / "decoded.npz").unlink(missing_ok=True)
+        seen.add(check(["decode", "whole", str(points), "--out", "decoded.npz", "--quiet"], here))
+
+    seen = set()
+    answers()
+    assert 2 in seen <= {0, 2}
+
+
+@pytest.mark.parametrize(
+    "part", ["config.json", "metrics.jsonl", "best.safetensors", "result.json"]
+)
+@pytest.mark.parametrize("command", ["runs", "info"])
+def test_mutated_runs_are_listed_and_described(here, rooms, part, command):
+    room, folder = (
+        ("taken", here / "taken") if part == "metrics.jsonl" else ("whole", here / "whole")
+    )
+    content = (rooms / room / part).read_bytes()
+
+    @examples(FILES // 10)
+    @given(mutation())
+    def answers(mutate):
+        (folder / part).write_bytes(mutate(content))
+        seen.add(check({"runs": ["runs"], "info": ["info", room]}[command] + ["--json"], here))
+
+    seen = set()
+    (here / "runs").symlink_to(here)
+    answers()
+    assert seen <= ({0} if command == "runs" else {0, 2})
+
+
+LATENTS = {
+    "--out": ["new.npz", "new.csv", "new.h5ad", "full/file", "empty", "no/x.npz", "full/x.csv"],
+    "--iw-samples": ["1", "0"],
+    "-n": ["1", "3", "0", "-1"],
+    "--shell": ["1", "2", "3", "0"],
+    "--around": ["0", "34", "35", "-1"],
+    "--file": ["test", "train", "points.npz", "nowhere"],
+    "--covariate": ["a=b", "a", ""],
+    "--seed": TRAIN["--seed"],
+    "--device": TRAIN["--device"],
+    "--data-dir": TRAIN["--data-dir"],
+    "--force": [],
+    "--json": [],
+    "--quiet": [],
+}
+TAKES = {
+    "encode": ["--out", "--device", "--data-dir", "--force", "--json", "--quiet"],
+    "score": ["--out", "--iw-samples", "--seed", "--device", "--force", "--json"],
+    "decode": ["--out", "--covariate", "--device", "--force", "--json"],
+    "sample": ["--out", "-n", "--shell", "--around", "--file", "--covariate", "--seed", "--force"],
+}
+
+
+@st.composite
+def latent_line(draw):
+    command = draw(st.sampled_from(list(TAKES)))
+    files = ["test", "validation", "points.npz", "nowhere.npy", "full/file", "empty", "."]
+    file = [] if command == "sample" else [draw(st.sampled_from(files))]
+    out = [] if draw(st.integers(0, 3)) == 3 else ["--out", "new.npz"]
+    given = draw(some_options({name: LATENTS[name] for name in TAKES[command]}))
+    few = {"score": ["--iw-samples", "1"], "sample": ["-n", "2"]}.get(command, [])
+    return [command, draw(st.sampled_from(FOLDERS)), *file, *few, *out, *given, *odd_words(draw)]
+
+
+def test_command_lines_of_latents(here):
+    assert run(["encode", "whole", "test", "--out", "points.npz", "--quiet"])[0] == 0
+    seen = {}
+
+    @examples(FILES // 3)
+    @given(latent_line())
+    def answers(arguments):
+        before = tree(here)
+        status, out, err = run(arguments)
+        judge(arguments, status, out, err, before, tree(here))
+        seen[status] = seen.get(status, 0) + 1
+        for name in ("new.npz", "new.csv"):
+            (here / name).unlink(missing_ok=True)
+
+    answers()
+    assert set(seen) <= {0, 2, 4} and seen[0] > FILES / 60
+
+
 @pytest.mark.slow
 def test_states_of_a_stranger(here, rooms):
     folder = here / "taken"

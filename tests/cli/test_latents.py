@@ -140,7 +140,7 @@ def test_info_of_a_run(capfd):
         line[:18].strip(): line[19:] for line in said(capfd, "info", "runs/run").out.splitlines()
     }
     assert shown["state"] == "completed" and shown["trained"] == "3 epochs of at most 3"
-    assert shown["data"] == "8 x 8, binary" and shown["data_dir"] == "not given"
+    assert shown["rows"] == "8 x 8, binary" and shown["data_dir"] == "not given"
     assert shown["hidden"] == "16,12" and shown["seed"] == "4"
     total = sum(p.numel() for p in load_run("runs/run").model.parameters())
     assert shown["parameters"].startswith("encoder 1244, ")

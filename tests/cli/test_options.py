@@ -3,6 +3,7 @@
 import re
 from dataclasses import fields
 
+import made_files
 import pytest
 from few import config, digits
 from processes import one_line
@@ -17,12 +18,20 @@ from hvae.runs.config import options
 
 NAMES = [field.name for field in fields(TrainConfig)]
 PARAMETERS = {parameter.name: parameter for parameter in train_command.params}
+OF_FILES = ("data", *data.FILE_OPTIONS)
 REMEMBERED = ("data_dir", "checkpoint_every")  # what --resume may be given anew
 FLAG = {name: f"--{name.replace('_', '-')}" for name in NAMES}
 
 # A value of every setting that is not its default, as typed and as kept.
 OTHERS = {
     "dataset": ("caltech", "caltech"),
+    "data": ("cells.h5ad", "cells.h5ad"),
+    "labels": ("type", "type"),
+    "split": ("0.5,0.25,0.25", "0.5,0.25,0.25"),
+    "split_seed": ("3", 3),
+    "image_shape": ("2x3", "2x3"),
+    "layer": ("raw", "raw"),
+    "covariate": ("donor", ("donor",)),
     "shells": ("2,e1", "2,e1"),
     "prior": ("mixture", "mixture"),
     "prior_components": ("7", 7),
@@ -58,8 +67,8 @@ def test_and_nothing_else_is_but_where_and_how():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_default_is_that_of_the_field(name):
-    """The widths of --hidden are the network's own where none are given."""
-    default = None if name == "hidden" else getattr(TrainConfig(), name)
+    """The widths of --hidden are the network's own where none are given; no covariate is one."""
+    default = None if name in ("hidden", "covariate") else getattr(TrainConfig(), name)
     assert PARAMETERS[name].default == default
 
 
@@ -83,16 +92,35 @@ def test_help_has_them_under_headings(capfd):
         assert re.findall(r"^([A-Z][\w ]*):$", before, re.MULTILINE)[-1] == declared.group
 
 
+def test_every_value_of_a_file_reaches_the_run(tmp_path, monkeypatch):
+    """And beside a file there is no published set."""
+    monkeypatch.chdir(tmp_path)
+    made_files.cells(tmp_path / "cells.h5ad", genes=6)
+    typed = [word for name in OF_FILES for word in (FLAG[name], OTHERS[name][0])]
+    typed += ["--hidden", "8", "--epochs", "1", "--out", "run", "--quiet"]
+    assert main(["train", *typed]) == 0
+    found = read_config(tmp_path / "run")
+    wanted = {name: OTHERS[name][1] for name in OF_FILES}
+    assert {name: getattr(found, name) for name in OF_FILES} == {
+        **wanted,
+        "data": str(tmp_path / "cells.h5ad"),
+    }
+    assert found.dataset == "cells"
+    assert main(["train", "--dataset", "digits", *typed[:-3], "--out", "other", "--quiet"]) == 2
+    assert not (tmp_path / "other").exists()
+
+
 def test_every_value_reaches_the_run(tmp_path, monkeypatch):
     """Of them the device has one value only."""
     monkeypatch.setattr(data, "load", lambda name, folder=None, **more: digits())
     monkeypatch.chdir(tmp_path)
-    typed = [word for name in NAMES for word in (FLAG[name], OTHERS[name][0])]
+    names = [name for name in NAMES if name not in OF_FILES]
+    typed = [word for name in names for word in (FLAG[name], OTHERS[name][0])]
     assert main(["train", *typed, "--out", "run", "--quiet"]) == 0
     found, default = read_config(tmp_path / "run"), TrainConfig()
-    assert {name: getattr(found, name) for name in NAMES} == {n: OTHERS[n][1] for n in NAMES}
+    assert {name: getattr(found, name) for name in names} == {n: OTHERS[n][1] for n in names}
     only_one = {"device"}
-    assert {name for name in NAMES if getattr(found, name) == getattr(default, name)} == only_one
+    assert {name for name in names if getattr(found, name) == getattr(default, name)} == only_one
 
 
 class TestEval:

@@ -2,20 +2,16 @@
 
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pytest
 import torch
 from few import config, digits
 
-from hvae import data, evaluate_run, load_run, tables, train
-from hvae.description import DataDescription, Kind
+from hvae import TrainConfig, data, evaluate_run, load_run, train
 from hvae.errors import Refused
 from hvae.evaluation import of_file
 from hvae.evaluation.of_file import Work, decode_file, encode_file, sample_file, score_file
-from hvae.latent import Product, parse
-from hvae.model import MLP, VAE, Bernoulli
-from hvae.runs import data_of
-from hvae.runs.trained import Run
 
 SHELLS = "3,e2,2"
 COLUMNS = ["1_1", "1_2", "1_3", "2_1", "2_2", "3_1", "3_2"]
@@ -77,33 +73,35 @@ class TestEncode:
         np.testing.assert_array_equal(found["labels"], digits().labels[split].numpy())
 
     def test_names_of_rows_and_labels(self, run, monkeypatch):
-        rows = data_of.FileRows(
-            digits().test[:3], torch.tensor([1, -1, 0]), ("cat", "dog"), ("r0", "r1", "r2")
+        rows = data.FileRows(
+            digits().test[:3], torch.tensor([1, 1, 0]), ("cat", "dog"), ("r0", "r1", "r2"), ""
         )
-        monkeypatch.setattr(of_file, "rows_of", lambda *arguments: rows)
+        monkeypatch.setattr(of_file, "rows_of", lambda *arguments, **options: rows)
         encode_file(run, "named", "x.npz")
-        assert arrays("x.npz")["labels"].tolist() == ["dog", "", "cat"]
+        assert arrays("x.npz")["labels"].tolist() == ["dog", "dog", "cat"]
         assert arrays("x.npz")["row_names"].tolist() == ["r0", "r1", "r2"]
         encode_file(run, "named", "x.csv")
         assert [line.split(",")[:2] for line in Path("x.csv").read_text().splitlines()][1:] == [
-            ["r0", "dog"], ["r1", ""], ["r2", "cat"]
+            ["r0", "dog"], ["r1", "dog"], ["r2", "cat"]
         ]  # fmt: skip
 
     def test_without_out_nothing_is_written(self, run, tmp_path):
         assert encode_file(run, "test")["out"] is None
         assert [path.name for path in tmp_path.iterdir()] == ["rows.npy"]
 
-    def test_an_h5ad_is_copied_with_the_encoding_in_obsm(self, run, monkeypatch):
-        written = {}
-        rows = data_of.FileRows(digits().test)
-        monkeypatch.setattr(of_file, "rows_of", lambda *arguments: rows)
-        monkeypatch.setattr(tables, "write_obsm", lambda *arguments: written.update(all=arguments))
+    def test_an_h5ad_is_copied_with_the_encoding_in_obsm(self, run):
+        cells = anndata.AnnData(digits().test.numpy().astype(np.float32))
+        cells.obs["type"] = ["a", "b"] * 17 + ["a"]
+        cells.write_h5ad("cells.h5ad")
         encode_file(run, "cells.h5ad", "new.h5ad")
-        source, path, obsm = written["all"]
-        assert (str(source), str(path)) == ("cells.h5ad", "new.h5ad")
-        assert {name: array.shape for name, array in obsm.items()} == {
-            "X_hvae": (35, 7), "hvae_concentration": (35, 3), "hvae_kl": (35, 3)
-        }  # fmt: skip
+        encode_file(run, "cells.h5ad", "x.npz")
+        encoded, found = anndata.read_h5ad("new.h5ad"), arrays("x.npz")
+        assert encoded.obs["type"].tolist() == cells.obs["type"].tolist()
+        assert set(encoded.obsm) == {"X_hvae", "hvae_concentration", "hvae_kl"}
+        np.testing.assert_array_equal(encoded.obsm["X_hvae"], found["mean_direction"])
+        np.testing.assert_array_equal(encoded.obsm["hvae_concentration"], found["concentration"])
+        np.testing.assert_array_equal(encoded.obsm["hvae_kl"], found["kl"])
+        assert found["row_names"].tolist() == cells.obs_names.tolist()
 
     @pytest.mark.parametrize(
         ("file", "out", "message"),
@@ -224,26 +222,23 @@ class TestSample:
 
 
 class TestCovariates:
-    """Of a model that was told of a batch: a run whose model is replaced."""
+    """Of a model that was told of a batch, trained on a table of real numbers."""
 
     @pytest.fixture
-    def told(self, run, monkeypatch):
-        description = DataDescription((62,), Kind.BINARY, covariates=("batch=a", "batch=b"))
-        latent = Product(parse("3"))
-        network = MLP.build(description, latent.size + 2, 62, (8,))
-        model = VAE(latent, network, Bernoulli(description))
-        model.initialize(0)
-        opened = Run(run, config(shells="3"), model, None)
-        monkeypatch.setattr(of_file, "load_run", lambda *arguments: opened)
-        rows = digits().test.clone()
-        rows[:, 62], rows[:, 63] = 1, 0
-        np.save("rows.npy", rows.numpy())
-        return opened
+    def told(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        x = np.random.default_rng(0).normal(size=(40, 3))
+        lines = [f"{a},{b},{c},{'ab'[i % 2]}" for i, (a, b, c) in enumerate(x)]
+        Path("all.csv").write_text("\n".join(["x,y,w,batch", *lines]))
+        Path("rows.csv").write_text("\n".join(["batch,w,y,x", "a,1,2,3", "a,0.5,-1,0"]))
+        own = TrainConfig(data="all.csv", covariate=("batch",), shells="3", epochs=1, hidden=(8,))
+        train(own, "run")
+        return load_run("run")
 
     def test_they_go_with_the_rows(self, told):
-        encode_file("run", "rows.npy", "x.npz")
-        encode_file("run", "rows.npy", "x.csv")
-        assert arrays("x.npz")["covariates"].tolist() == [[1, 0]] * 35
+        encode_file("run", "rows.csv", "x.npz")
+        encode_file("run", "rows.csv", "x.csv")
+        assert arrays("x.npz")["covariates"].tolist() == [[1, 0]] * 2
         assert (
             Path("x.csv")
             .read_text()
@@ -257,6 +252,8 @@ class TestCovariates:
         for name in ("y.npz", "z.npz"):
             np.testing.assert_array_equal(arrays(name)["mean"], expected)
         decode_file("run", "x.npz", "b.npz", covariates=["batch=b"])
+        decode_file("run", "x.npz", "b.csv", covariates=["batch=b"])
+        assert Path("b.csv").read_text().startswith("mean_x,mean_y,mean_w\n")
         other = told.decode(z, told.covariates(["batch=b"])).numpy()
         np.testing.assert_array_equal(arrays("b.npz")["mean"], other)
         assert (other != expected).any()
@@ -265,7 +262,7 @@ class TestCovariates:
         with pytest.raises(Refused, match="allowed: one for each of batch: batch=a, batch=b"):
             sample_file("run", "x.npz")
         sample_file("run", "x.npz", samples=2, covariates=["batch=a"])
-        sample_file("run", "y.npz", samples=2, shell=1, around=0, source="rows.npy")
+        sample_file("run", "y.npz", samples=2, shell=1, around=0, source="rows.csv")
         np.testing.assert_array_equal(arrays("x.npz")["mean"], arrays("y.npz")["mean"])
 
     def test_points_without_them_need_them_too(self, told):

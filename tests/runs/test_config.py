@@ -42,6 +42,13 @@ NOT_ALLOWED = {
     "seed": [-1, 2**63, 0.0, None],
     "device": ["tpu", "cuda:", "cuda:x", "cpu:0", "cuda:-1", "", None, 0],
     "threads": [0, -2, 4096, 1.5, "2", None],
+    "data": [3, "", False],
+    "labels": ["", " ", 3],
+    "split": ["", "0.5,0.5", "1,0,0", "0.8,0.1,0.2", "0.8,0.1,nan", None, 0.8],
+    "split_seed": [-1, 2**32, 0.0, None],
+    "image_shape": ["", "x", "0x3", "28x", "28,28", 28],
+    "layer": ["", 3],
+    "covariate": ["donor", [], ("",), (3,), ("donor", "donor"), None],
     "data_dir": [3, False],
     "likelihood": ["gauss", "", None, 3],
     "network": ["convolutions", "", None, 3],
@@ -113,7 +120,9 @@ def test_a_data_folder_is_kept_absolute(tmp_path, monkeypatch):
 def test_what_changes_no_figure_is_not_deciding():
     one, other = TrainConfig(), TrainConfig(data_dir="/data", checkpoint_every=3)
     assert one.deciding() == other.deciding()
-    assert set(one.to_json()) - set(one.deciding()) == {"data_dir", "checkpoint_every"}
+    assert set(one.to_json()) - set(one.deciding()) == {"data", "data_dir", "checkpoint_every"}
+    here, there = TrainConfig(data="/here/cells.npy"), TrainConfig(data="/there/cells.npy")
+    assert here.deciding() == there.deciding() != one.deciding()
     for change in ({"seed": 1}, {"shells": "3"}, {"samples": 2}, {"hidden": (3,)}):
         assert TrainConfig(**change).deciding() != one.deciding()
 

@@ -6,14 +6,16 @@ import pytest
 import torch
 from processes import one_line
 
-from hvae import files
+from hvae import data, files
 from hvae.cli import main
 from hvae.errors import Refused
 from hvae.runs import TrainConfig, read_config, schema
 
 RESULTS = Path(__file__).parents[2] / "results"
 
-SINCE_3 = ("schema", "likelihood", "network", "checkpoint_every", "prior", "prior_components")
+FILES = ("data", "labels", "split", "split_seed", "image_shape", "layer", "covariate")
+PRIOR = ("prior", "prior_components")
+SINCE_3 = ("schema", "likelihood", "network", "checkpoint_every", *PRIOR, *FILES)
 SINCE_2 = ("kl_weights", "samples")
 
 
@@ -41,6 +43,12 @@ def test_schema_2_had_one_likelihood_one_network_and_one_interval():
     assert (config.kl_weights, config.samples) == ("1.0,2.0", 1)
     assert (config.likelihood, config.network) == ("bernoulli", "mlp")
     assert config.checkpoint_every == 10.0
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_before_3_there_were_published_sets_only(number):
+    config = TrainConfig.from_json(document(number))
+    assert config.data is None and config.file_options == data.FileOptions()
 
 
 @pytest.mark.parametrize("number", [1, 2])

@@ -312,7 +312,9 @@ class TestData:
 
         monkeypatch.setattr(data, "load", load)
         train(config(data_dir=str(tmp_path), epochs=1), tmp_path / "run", observer=observer)
-        assert asked == [(("digits", str(tmp_path)), {"progress": observer.download})]
+        assert asked == [
+            (("digits", str(tmp_path)), {"recorded": None, "progress": observer.download})
+        ]
 
 
 class TestTrouble:

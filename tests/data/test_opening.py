@@ -231,7 +231,7 @@ class TestKinds:
 
 
 class TestBinarization:
-    """Of 50 000 numbers p = 0.3, the share of ones is within 5 sqrt(p (1 - p) / 50 000) = 0.0103."""
+    """Of 50 000 numbers of p = 0.3 the share of ones is within 0.0103, five standard errors."""
 
     @pytest.fixture(params=["float", "bytes"])
     def found(self, request, tmp_path):

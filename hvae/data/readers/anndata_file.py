@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hvae.data import table
 from hvae.data.file_options import RAW, FileOptions, listed
 from hvae.data.matrix import Dense, Matrix, Sparse, Stored
-from hvae.data import table
 from hvae.data.table import Table
 from hvae.errors import Refused
 from hvae.extras import require
@@ -27,12 +27,18 @@ def read(path: Path, options: FileOptions) -> Table:
     """
     h5py = require("h5py", extra="data")
     require("anndata", extra="data")
-    file = h5py.File(path, "r")  # stays open for as long as its rows can be asked for
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # anndata's, of old layouts
-        matrix, var = _matrix(file, options.layer, str(path))
-        names, columns = _frame(file, "obs", matrix.shape[0])
-        features, _ = _frame(file, var, matrix.shape[1])
+    file = h5py.File(path, "r", locking=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # anndata's, of old layouts
+            matrix, var = _matrix(file, options.layer, str(path))
+            names, columns = _frame(file, "obs", matrix.shape[0])
+            features, _ = _frame(file, var, matrix.shape[1])
+    except BaseException:
+        file.close()
+        raise
+    if matrix.held:  # else it is open for as long as its rows can be asked for
+        file.close()
     return Table(matrix, (matrix.shape[1],), columns, features, names)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hvae.data import table
 from hvae.data.file_options import FileOptions
 from hvae.data.matrix import Dense, Matrix
-from hvae.data import table
 from hvae.data.table import SPLIT_NAMES, Table
 from hvae.errors import Refused
 from hvae.extras import require
@@ -125,4 +125,4 @@ def _header(file: Path) -> tuple[tuple[int, int], str]:
 
 def _damaged(file: Path, error: Exception) -> Refused:
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return Refused(f"{file} is damaged, or no PNG or JPEG: {reason}")
+    return Refused(f"{file} is damaged, or no PNG or JPEG: {reason}; allowed: whole images")

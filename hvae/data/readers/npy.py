@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hvae.data import table
 from hvae.data.file_options import FileOptions
 from hvae.data.matrix import Dense
-from hvae.data import table
 from hvae.data.table import Table
 from hvae.errors import Refused
 

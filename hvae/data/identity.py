@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from hvae.data.table import LARGE_BYTES
+from hvae.data import table
 
 _BLOCK = 1 << 16
 _SAMPLED_BLOCKS = 64
@@ -30,7 +30,7 @@ def identity(path: Path, files: list[Path] | None = None) -> str:
     every = [path] if files is None else files
     sizes = [os.stat(file).st_size for file in every]
     digest = hashlib.sha256()
-    if sum(sizes) <= LARGE_BYTES:
+    if sum(sizes) <= table.LARGE_BYTES:
         for file in every:
             if files is not None:
                 digest.update(f"{file.relative_to(path).as_posix()}\0".encode())

@@ -73,6 +73,23 @@ def load(
     )
 
 
+def locate(name: str, data_dir: Folder | None = None) -> tuple[str, ...] | None:
+    """The files of a set that `load` would read, without a look at them; None if one is missing.
+
+    () is a set that comes with an installed package. Raises Refused as `load` does for a name or a
+    folder.
+    """
+    source = sources.named(name)
+    if source.embedded is not None:
+        return ()
+    places = folders.search(data_dir)
+    for container in source.containers:
+        present = _present(container, places)
+        if not _missing(container, present):
+            return tuple(map(str, present.values()))
+    return None
+
+
 def _tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(array) for name, array in arrays.items()}
 

@@ -48,7 +48,7 @@ class Dense:
     def take(self, index: NDArray[np.int64]) -> NDArray[Any]:
         first = _first_of_run(index)
         part = self._array[index] if first is None else self._array[first : first + len(index)]
-        return np.asarray(part).reshape(len(index), -1)
+        return np.asarray(part).reshape(len(index), self.shape[1])
 
 
 class Sparse:

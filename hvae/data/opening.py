@@ -158,7 +158,7 @@ def read_rows(
     table, checksum, where = _opened(Path(path), options)
     matrix = _matched(table, description, where)
     found = of_file(lambda: look(matrix, where), where)
-    grey = description.kind is Kind.UNIT and is_grey(table, found)
+    grey = description.kind is Kind.UNIT and is_grey(table, found, description.kind)
     drawn = binarized and description.kind is Kind.UNIT
     read = reading(matrix, description.kind, grey, drawn, found.highest, where)
     beside = covariates(table.columns, options.covariate, where, description.covariates)
@@ -279,7 +279,7 @@ def _summary(
         read.kind, f"{size} counts"
     )
     extent = f"{found.lowest:g} to {found.highest:g}"
-    if is_grey(table, found) and read.kind is not Kind.COUNTS:
+    if is_grey(table, found) and read.kind is Kind.UNIT:
         extent += f", divided by {GREY}"
     if found.rows < rows:
         extent += f" in a sample of {found.rows} rows"

@@ -154,9 +154,13 @@ def _blocks(matrix: Matrix) -> list[NDArray[np.int64]]:
     return [np.arange(first, first + size) for first in firsts]
 
 
-def is_grey(table: Table, found: Found) -> bool:
-    """Whether the numbers are levels from 0 to 255: bytes of pictures, or up to exactly 255."""
-    return table.matrix.dtype == np.uint8 and (table.pictures or found.highest == GREY)
+def is_grey(table: Table, found: Found, kind: Kind | None = None) -> bool:
+    """Whether the numbers are levels from 0 to 255: bytes of pictures, or up to exactly 255.
+
+    Where the kind is known to be the unit interval, bytes above 1 are levels too.
+    """
+    largest = 2 if kind is Kind.UNIT else GREY
+    return table.matrix.dtype == np.uint8 and (table.pictures or found.highest >= largest)
 
 
 def kinds(found: Found, grey: bool) -> tuple[Kind, ...]:
@@ -192,7 +196,7 @@ def reading(
     size = matrix.dtype.itemsize
     if kind is Kind.BINARY or (grey and (binarized or kind is Kind.COUNTS)):
         return Reading(where, kind, torch.uint8, GREY if kind is Kind.UNIT else 1)
-    if kind is Kind.UNIT or grey:
+    if kind is Kind.UNIT:
         return Reading(where, kind, torch.float32, GREY if grey else 1)
     if kind is Kind.COUNTS:
         if matrix.dtype == np.uint8:

@@ -69,4 +69,7 @@ def of_file(read: Callable[[], Any], where: str) -> Any:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise Refused(f"{where} is damaged, or not what its name says: {reason}") from error
+        raise Refused(
+            f"{where} is damaged, or not what its name says: {reason}; allowed: a whole file of "
+            "that kind"
+        ) from error

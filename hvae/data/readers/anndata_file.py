@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hvae.data import table
 from hvae.data.file_options import RAW, FileOptions, listed
 from hvae.data.matrix import Dense, Matrix, Sparse, Stored
-from hvae.data.table import LARGE_BYTES, Table
+from hvae.data.table import Table
 from hvae.errors import Refused
 from hvae.extras import require
 
@@ -26,12 +27,18 @@ def read(path: Path, options: FileOptions) -> Table:
     """
     h5py = require("h5py", extra="data")
     require("anndata", extra="data")
-    file = h5py.File(path, "r")  # stays open for as long as its rows can be asked for
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # anndata's, of old layouts
-        matrix, var = _matrix(file, options.layer, str(path))
-        names, columns = _frame(file, "obs", matrix.shape[0])
-        features, _ = _frame(file, var, matrix.shape[1])
+    file = h5py.File(path, "r", locking=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # anndata's, of old layouts
+            matrix, var = _matrix(file, options.layer, str(path))
+            names, columns = _frame(file, "obs", matrix.shape[0])
+            features, _ = _frame(file, var, matrix.shape[1])
+    except BaseException:
+        file.close()
+        raise
+    if matrix.held:  # else it is open for as long as its rows can be asked for
+        file.close()
     return Table(matrix, (matrix.shape[1],), columns, features, names)
 
 
@@ -60,11 +67,11 @@ def _of_element(element: Any, where: str) -> Matrix:
                 f"{where}: shape {element.shape}, type {str(element.dtype)[:40]}; allowed: a "
                 "matrix of numbers"
             )
-        return Stored(element) if element.nbytes > LARGE_BYTES else Dense(element[:])
+        return Stored(element) if element.nbytes > table.LARGE_BYTES else Dense(element[:])
     sparse = require("anndata.io", extra="data").sparse_dataset(element)
     data, indices = element["data"], element["indices"]
     rows, columns = map(int, sparse.shape)
-    if data.nbytes + indices.nbytes > LARGE_BYTES:
+    if data.nbytes + indices.nbytes > table.LARGE_BYTES:
         if sparse.format != "csr":
             raise Refused(f"{where}: is stored by columns; allowed: by rows (CSR), at this size")
         return Stored(sparse)
@@ -94,16 +101,16 @@ def _frame(
     return tuple(index), columns
 
 
-def _old_frame(file: Any, table: NDArray[Any]) -> tuple[list[str], dict[str, NDArray[Any]]]:
+def _old_frame(file: Any, records: NDArray[Any]) -> tuple[list[str], dict[str, NDArray[Any]]]:
     """Of anndata before 0.7: a table of records, whose categories are named in uns."""
-    names = table.dtype.names or ()
+    names = records.dtype.names or ()
     index = next((name for name in ("index", "_index") if name in names), None)
     columns = {}
     for name in names:
-        values, key = table[name], f"uns/{name}_categories"
+        values, key = records[name], f"uns/{name}_categories"
         if name != index and values.ndim == 1:
             columns[name] = _named(values, file[key][:]) if key in file else values
-    rows = table[index] if index else np.arange(len(table))
+    rows = records[index] if index else np.arange(len(records))
     return [row.decode() if isinstance(row, bytes) else str(row) for row in rows], columns
 
 

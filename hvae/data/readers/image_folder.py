@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hvae.data import table
 from hvae.data.file_options import FileOptions
 from hvae.data.matrix import Dense, Matrix
-from hvae.data.table import LARGE_BYTES, SPLIT_NAMES, Table
+from hvae.data.table import SPLIT_NAMES, Table
 from hvae.errors import Refused
 from hvae.extras import require
 
@@ -47,7 +48,7 @@ def read(path: Path, options: FileOptions) -> Table:
         raise Refused(f"{path} holds no image; allowed: {', '.join(SUFFIXES)}, in subfolders too")
     shape = _shape(files)
     pictures: Matrix = _Pictures(files, shape)
-    if pictures.shape[0] * pictures.shape[1] <= LARGE_BYTES:
+    if pictures.shape[0] * pictures.shape[1] <= table.LARGE_BYTES:
         pictures = Dense(pictures.take(np.arange(len(files))))
     places = [file.relative_to(path).parts[:-1] for file in files]
     tops = {place[0].lower() if place else "" for place in places}
@@ -124,4 +125,4 @@ def _header(file: Path) -> tuple[tuple[int, int], str]:
 
 def _damaged(file: Path, error: Exception) -> Refused:
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return Refused(f"{file} is damaged, or no PNG or JPEG: {reason}")
+    return Refused(f"{file} is damaged, or no PNG or JPEG: {reason}; allowed: whole images")

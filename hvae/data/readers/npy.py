@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hvae.data import table
 from hvae.data.file_options import FileOptions
 from hvae.data.matrix import Dense
-from hvae.data.table import LARGE_BYTES, Table
+from hvae.data.table import Table
 from hvae.errors import Refused
 
 
 def read(path: Path, options: FileOptions) -> Table:
     """An array [N, ...] of numbers; it has no columns beside them."""
-    large = path.stat().st_size > LARGE_BYTES
+    large = path.stat().st_size > table.LARGE_BYTES
     array = np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise Refused(f"{path} is an archive; allowed: under the suffix .npy, one array")

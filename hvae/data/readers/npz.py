@@ -27,7 +27,7 @@ def read(path: Path, options: FileOptions) -> Table:
     Raises:
         Refused: no array is the data, or the splits do not fit each other.
     """
-    with np.load(path, allow_pickle=False) as archive:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     keys = {found: name for name in arrays if (found := _of_split(name)) is not None}
     if ("data", "train") in keys:

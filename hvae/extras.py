@@ -1,4 +1,7 @@
-"""Packages that not every user needs: an extra of the installation each."""
+"""Packages that not everyone needs: imported where used, or one line says what to install.
+
+`data` reads files of other formats than NumPy's and text; pyproject.toml lists all extras.
+"""
 
 import importlib
 from types import ModuleType
@@ -7,18 +10,19 @@ from hvae.errors import EnvironmentProblem
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """The module, imported.
+    """The module of that dotted name, which comes with an extra of hvae.
 
     Args:
-        module: its dotted name.
-        extra: the extra in pyproject.toml that installs it.
+        module: such as "h5py" or "PIL.Image".
+        extra: the name of the extra in pyproject.toml that has its package.
 
     Raises:
-        EnvironmentProblem: it is not installed; the message says what to type.
+        EnvironmentProblem: it is not installed, or cannot be imported.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise EnvironmentProblem(
-            f'{module} is not installed; to install it: pip install "hvae[{extra}]"'
-        ) from error
+        name = module.partition(".")[0]
+        why = "is not installed" if error.name == name else f"cannot be imported ({error})"
+        how = f'to have it: pip install "hvae[{extra}]"'
+        raise EnvironmentProblem(f"{name} {why}; {how}") from error

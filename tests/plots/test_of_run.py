@@ -96,7 +96,7 @@ class TestFiles:
 
     def test_without_matplotlib_it_is_one_line(self, run, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib", None)
-        message = re.escape('matplotlib is not installed; to install it: pip install "hvae[plots]"')
+        message = re.escape('matplotlib is not installed; to have it: pip install "hvae[plots]"')
         for draw in (lambda: plot_run(run), lambda: kl_strength(run)):
             with pytest.raises(EnvironmentProblem, match=f"^{message}$"):
                 draw()

@@ -101,7 +101,7 @@ def _heat_maps(view: RunView) -> Figure:
         axes.set_xticks(np.linspace(0, _STEPS - 1, 5), _degrees(5) if part.is_shell else _far(5))
         axes.axvline(_STEPS // 2, color=style.VERMILION, linewidth=1)
         axes.set_xlabel(_axis([part]))
-        axes.set_title(f"{part.name}, KL {view.kl[part.index]:.2f} nats")
+        axes.set_title(style.kl_heading(view, part))
     return figure
 
 

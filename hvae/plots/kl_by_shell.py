@@ -10,6 +10,7 @@ from hvae.plots.view import IGNORED, Part, RunView
 
 _BARS = 48
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+_ROOM = 5  # fewer bars are no wider than so many
 _VALUES = 16  # bars that have room for their number
 
 
@@ -66,5 +67,6 @@ def _names(axes: Axes, shown: tuple[Part, ...]) -> None:
         range(len(shown)), [part.name for part in shown], rotation=90 if many else 0,
         fontsize=7 if many else 9,
     )  # fmt: skip
-    axes.set_xlim(-0.6, len(shown) - 0.4)
+    middle, half = (len(shown) - 1) / 2, max(len(shown), _ROOM) / 2 + 0.1
+    axes.set_xlim(middle - half, middle + half)
     axes.set_xlabel("component")

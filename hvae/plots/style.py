@@ -171,7 +171,7 @@ def legend(figure: Figure, shown: Sequence[Group], areas: bool = False) -> None:
 
 def scatter(axes: Axes, x: NDArray[Any], y: NDArray[Any], shown: Sequence[Group]) -> None:
     """Points [N] by class; many are one raster image within an SVG."""
-    size = 22 if len(x) <= 300 else 11 if len(x) <= 1000 else 6
+    size = 22 if len(x) <= 300 else 11 if len(x) <= 1000 else 8
     for group in shown:
         axes.scatter(
             x[group.rows],
@@ -195,12 +195,16 @@ def grid(figure: Figure, count: int, across: int) -> list[Axes]:
 
 def heading(view: RunView, part: Part) -> str:
     """Of the panel of a component: its name, its KL, what its neighbours say of the class."""
-    text = f"{part.name}, KL {view.kl[part.index]:.2f} nats"
-    if part in view.ignored:
-        text += ", ignored"
+    text = kl_heading(view, part)
     if view.accuracy is not None:
         text += f", 15-NN {100 * view.accuracy[part.index]:.0f} %"
     return text
+
+
+def kl_heading(view: RunView, part: Part) -> str:
+    """The name and the KL of a component, and whether it is ignored."""
+    ignored = ", ignored" if part in view.ignored else ""
+    return f"{part.name}, KL {view.kl[part.index]:.2f} nats{ignored}"
 
 
 def neighbours_note(view: RunView) -> str:

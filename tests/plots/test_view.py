@@ -1,7 +1,12 @@
 """hvae.plots.view: rows, codes, KL and classes that every picture shares."""
 
+import pytest
 import torch
+from views import of_vectors, reals
 
+from hvae.description import DataDescription, Kind
+from hvae.model.gaussian import Gaussian
+from hvae.plots.pictures import PICTURES
 from hvae.plots.view import Part, plain
 
 
@@ -53,3 +58,30 @@ class TestCodes:
 def test_plain_text():
     assert plain("a\n\tb\x00c", 10) == "a b c"
     assert plain("x" * 30, 10) == "x" * 9 + "…"
+
+
+class TestCovariates:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def view(cls):
+        """Rows of two batches in turn."""
+        rows = torch.cat([reals(), torch.eye(2).repeat(30, 1)], 1)
+        description = DataDescription((6,), Kind.REAL, covariates=("batch=a", "batch=b"))
+        return of_vectors(description, Gaussian, rows, "3")
+
+    def test_a_point_is_decoded_with_the_covariates_of_a_row(self, view):
+        z = view.modes[:4]
+        with torch.no_grad():
+            for rows, batch in ((torch.arange(4), torch.eye(2).repeat(2, 1)), (None, [1.0, 0.0])):
+                parameters = view.model.decode(z.float(), torch.as_tensor(batch))
+                expected = view.model.likelihood.mean(parameters).double()
+                assert torch.equal(view.decode(z, rows), expected)
+
+    @pytest.mark.parametrize("name", ["great-circles", "reconstructions", "prior"])
+    def test_pictures_show_the_data_alone(self, view, name):
+        figure = PICTURES[name].draw(view)
+        features = figure.axes[2 if name == "reconstructions" else 0]
+        ticks = (
+            features.get_yticklabels() if name == "great-circles" else features.get_xticklabels()
+        )
+        assert [tick.get_text() for tick in ticks] == ["1", "2", "3", "4", "5", "6"]

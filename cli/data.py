@@ -105,18 +105,19 @@ def fetch(name: str, data_dir: str | None, as_json: bool, quiet: bool) -> None:
         found = data.load(name, data_dir, progress=reporter.download)
         for warning in found.warnings:
             reporter.warning(warning)
+    split = _sizes(found)
     document = {
         "name": found.name,
         "source": found.source,
         "verified": found.verified,
         "checksum": found.checksum,
-        "split": _sizes(found),
+        "split": split,
         "warnings": list(found.warnings),
     }
     if as_json:
         show.document(document)
         return
-    sizes = "/".join(map(str, document["split"].values()))
+    sizes = "/".join(map(str, split.values()))
     click.echo(f"{name}: {sizes} rows, {found.source}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hvae import build, data
+from hvae import build
 from hvae.devices import use_threads
 from hvae.errors import refused_option
 from hvae.evaluation.importance import Evaluation, check_samples, evaluate
@@ -16,7 +16,7 @@ from hvae.evaluation.refinement import refine as refine_posteriors
 from hvae.observer import Observer
 from hvae.rows import Rows
 from hvae.runs import Run, RunFolder, load_run
-from hvae.runs.data_of import data_of
+from hvae.runs.data_of import data_of, other_data
 
 SPLITS = ("test", "validation", "train")
 
@@ -73,7 +73,7 @@ def evaluate_run(
     use_threads(threads)
     dataset = data_of(config, data_dir, recorded=own.data_dir, progress=observer.download)
     observer.data(dataset.summary)
-    warnings = [*dataset.warnings, *_other_data(run, dataset)]
+    warnings = [*dataset.warnings, *other_data(run.result, dataset)]
     for warning in warnings:
         observer.warning(warning)
     rows = dataset.epoch(own.seed, 0) if split == "train" else getattr(dataset, split)
@@ -115,8 +115,3 @@ def _figures(evaluation: Evaluation) -> dict[str, Any]:
         for name, value in asdict(evaluation).items()
         if value is not None or name != "r"
     }
-
-
-def _other_data(run: Run, dataset: data.Dataset) -> list[str]:
-    trained = (run.result or {}).get("data_checksum", dataset.checksum)
-    return [] if trained == dataset.checksum else [f"the run was trained on other data: {trained}"]

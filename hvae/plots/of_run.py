@@ -1,6 +1,5 @@
 """`plot_run`: the pictures of a run, in files."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +9,14 @@ import torch
 from torch import Tensor
 
 from hvae import data, extras, files, random
-from hvae.errors import EnvironmentProblem, Refused, refused_option
+from hvae.errors import Refused, refused_option
 from hvae.observer import Observer
 from hvae.plots.pictures import PICTURES, Picture
 from hvae.plots.view import RunView, plain
 from hvae.runs import Run, load_run
+from hvae.runs.data_of import data_of, other_data
 from hvae.runs.folder import METRICS
+from hvae.runs.metrics import read_metrics
 
 FOLDER = "plots"
 PAGE = "index.html"
@@ -64,10 +65,9 @@ def plot_run(
     _check(only, rows, split, seed)
     extras.require("matplotlib", "plots")
     run = load_run(folder)
-    dataset = data.load(
-        run.config.dataset, data_dir, recorded=run.config.data_dir, progress=observer.download
-    )
-    for warning in dataset.warnings:
+    own = run.config.data_dir
+    dataset = data_of(run.config, data_dir, recorded=own, progress=observer.download)
+    for warning in [*dataset.warnings, *other_data(run.result, dataset)]:
         observer.warning(warning)
     view = view_of(run, dataset, split, rows, seed)
     return _write(_chosen(view, only), view, Path(out or run.path / FOLDER), html)
@@ -86,7 +86,7 @@ def view_of(
         model=run.model,
         rows=there.index_select(0, index),
         labels=labels,
-        label_names=getattr(dataset, "label_names", None),
+        label_names=dataset.label_names,
         source=_source(len(index), len(there), split, dataset.name),
         metrics=read_metrics(run.path / METRICS),
         best_epoch=result.get("best_epoch") or None,
@@ -117,28 +117,6 @@ def kl_strength(folder: str | os.PathLike[str]) -> list[Path]:
     path = _made(Path(folder))
     with style():
         return write(drawing(picture.draw()), path, "kl-strength")
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl, without a last one that is being written.
-
-    Raises:
-        Refused: another line is not that of an epoch.
-    """
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeError) as error:
-        raise EnvironmentProblem(f"{path} cannot be read: {error}") from error
-    lines = text.split("\n")[:-1]
-    try:
-        found = [json.loads(line) for line in lines]
-        for line in found:
-            _ = line["epoch"], line["train"]["elbo"], line["validation"]["kappa"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"{path} is damaged: a line is not that of an epoch") from error
-    return found
 
 
 def _check(only: Sequence[str], rows: int, split: str, seed: int) -> None:

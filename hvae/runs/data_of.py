@@ -1,7 +1,9 @@
 """The data of a run: the published set or the file that its settings name."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hvae import data
 from hvae.data.fetch import Progress
@@ -35,6 +37,17 @@ def data_of(
     takes, binarizes = _wants(config)
     path = Path(config.data) if data_dir is None else Path(data_dir) / Path(config.data).name
     return data.open_file(path, config.file_options, takes=takes, binarized=binarizes)
+
+
+def other_data(result: Mapping[str, Any] | None, dataset: data.Dataset) -> list[str]:
+    """What must be said of a data set that is not the one which a run was trained on.
+
+    Args:
+        result: of the run, None where it has not ended.
+        dataset: what there is now.
+    """
+    trained = (result or {}).get("data_checksum", dataset.checksum)
+    return [] if trained == dataset.checksum else [f"the run was trained on other data: {trained}"]
 
 
 def rows_of(

@@ -148,11 +148,12 @@ class TestEval:
             data, "load", lambda name, folder=None, **options: folders.append(folder) or digits()
         )
         typed = ["--iw-samples", "3", "--split", "validation", "--seed", "8", "--threads", "2"]
-        typed += ["--device", "cpu", "--data-dir", str(tmp_path), "--quiet", "--json"]
+        typed += ["--device", "cpu", "--data-dir", str(tmp_path), "--refine", "2"]
+        typed += ["--quiet", "--json"]
         flags = {option for parameter in eval_command.params for option in parameter.opts}
         assert set(typed[::2]) | {"--json", "--quiet"} >= flags - {"run"}
         assert main(["eval", "run", *typed]) == 0
-        document = files.read_json(run / "eval-validation-3-8.json")
+        document = files.read_json(run / "eval-validation-3-8-refine2.json")
         assert (document["images"], document["threads"]) == (40, 2)
         assert folders == [str(tmp_path)]
 

@@ -16,7 +16,6 @@ from hvae import data
 from hvae.cli import main
 from hvae.errors import EnvironmentProblem, Refused
 from hvae.plots import PICTURES, kl_strength, plot_run
-from hvae.plots.of_run import read_metrics
 from hvae.plots.page import Shown, page
 
 
@@ -100,21 +99,6 @@ class TestFiles:
         for draw in (lambda: plot_run(run), lambda: kl_strength(run)):
             with pytest.raises(EnvironmentProblem, match=f"^{message}$"):
                 draw()
-
-
-class TestMetrics:
-    def test_a_line_that_is_being_written_does_not_count(self, run, tmp_path):
-        content = (run / "metrics.jsonl").read_text()
-        path = tmp_path / "metrics.jsonl"
-        path.write_text(content + content[:40])
-        assert read_metrics(path) == read_metrics(run / "metrics.jsonl")
-        assert read_metrics(tmp_path / "none") == []
-
-    @pytest.mark.parametrize("line", ["{", "[]", '{"epoch": 1}', "3"])
-    def test_damage_is_named(self, tmp_path, line):
-        (tmp_path / "metrics.jsonl").write_text(f"{line}\n")
-        with pytest.raises(Refused, match=r"metrics\.jsonl is damaged"):
-            read_metrics(tmp_path / "metrics.jsonl")
 
 
 class _Page(HTMLParser):

@@ -105,7 +105,7 @@ def fetch(name: str, data_dir: str | None, as_json: bool, quiet: bool) -> None:
         found = data.load(name, data_dir, progress=reporter.download)
         for warning in found.warnings:
             reporter.warning(warning)
-    document = {
+    document: dict[str, Any] = {
         "name": found.name,
         "source": found.source,
         "verified": found.verified,

@@ -1,8 +1,8 @@
 """Data: the published sets and files of one's own, where they are found, and how they are split.
 
 `load("caltech")` looks in `data_dir`, else in $HVAE_DATA_DIR, then in the user's cache, and
-downloads what it finds in none; `locate` only looks. `NAMES` lists the sets and `describe` says in one line what a set
-is. `absolute_folder` is how a run records its `data_dir`.
+downloads what it finds in none; `locate` only looks. `NAMES` lists the sets and `describe` says in
+one line what a set is. `absolute_folder` is how a run records its `data_dir`.
 
 `open_file("cells.h5ad", FileOptions(labels="type"))` is a file as a data set, and `read_rows` all
 rows of a file for a model that is there. `FORMATS` lists what a file can be, `FILE_OPTIONS` what

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 import thorough
 from few import CALTECH_FILE, config, digits, few_silhouettes
@@ -66,6 +67,18 @@ TRAIN = {
     "--out": ["taken", "new", "a/b/c", "full", "full/file", "full/file/x", "empty"],
     "--resume": ["taken", "whole", "nowhere", "full", "empty", "bare", "unsealed", "diverged"],
     "--checkpoint-every": ["0", "10", "-1"],
+    "--prior": ["uniform", "mixture", "vamp", "flat"],
+    "--prior-components": ["3", "0"],
+    "--likelihood": ["auto", "gaussian", "negative-binomial", "categorical", "x"],
+    "--network": ["mlp", "gated", "conv", "x"],
+    "--data": ["table.csv", "counts.npy", "pictures", "table.txt", "nowhere", "damaged"],
+    "--labels": ["kind", "nowhere"],
+    "--split": ["0.6,0.2,0.2", "kind", "1,1", "0,0,1"],
+    "--split-seed": ["0", "-1"],
+    "--image-shape": ["2x3", "6", "7", "x"],
+    "--layer": ["raw"],
+    "--covariate": ["kind", "1", "nowhere"],
+    "--config": ["settings.yaml", "whole/config.json", "full/file", "nowhere"],
     "--json": [],
     "--quiet": [],
     "--help": [],
@@ -195,6 +208,12 @@ def rooms(patched, tmp_path_factory):
         (home / name).mkdir()
     (home / "full" / "file").write_text("text")
     (home / "damaged" / CALTECH_FILE).write_bytes(patched[:5000])
+    numbers = np.random.default_rng(0).poisson(3, (40, 6))
+    np.save(home / "counts.npy", numbers)
+    rows = [f"{'ab'[i % 2]},{','.join(map(str, row / 7))}" for i, row in enumerate(numbers)]
+    (home / "table.csv").write_text("\n".join(["kind,1,2,3,4,5,6", *rows]))
+    (home / "table.txt").write_text("1 2 3")
+    (home / "settings.yaml").write_text("hidden: [7]\nshells: 2,e1\nepochs: 1\n")
     (home / "silhouettes" / CALTECH_FILE).write_bytes(patched)
     train(config(threads=1), home / "whole", checkpoint_every=0)
     shutil.copytree(home / "whole", home / "taken")

@@ -3,13 +3,15 @@
 import json
 
 import made_files
+import numpy as np
 import pytest
 from few import CALTECH_FILE, few_silhouettes
 from processes import one_line
 
-from hvae import files
+from hvae import files, load_run
 from hvae.cli import main
 from hvae.data import NAMES
+from hvae.runs.data_of import rows_of
 
 SHORT = ["--shells", "3,e2", "--hidden", "16", "--epochs", "2", "--batch-size", "20"]
 
@@ -66,6 +68,26 @@ def test_train_and_eval(tmp_path, capfd, name, write, found, rows):
     assert document["dataset"] == name.split(".")[0] and document["warnings"] == []
     assert document["images"] == rows
     assert document["elbo"] == pytest.approx(-document["re"] - document["kl"], rel=1e-12)
+
+    everything = len(load(name))
+    assert main(["encode", "run", name, "--out", "encoded.npz", "--quiet"]) == 0
+    encoded = np.load("encoded.npz")
+    assert encoded["mean_direction"].shape == (everything, 5)
+    assert encoded["concentration"].shape == encoded["kl"].shape == (everything, 2)
+    assert main(["score", "run", name, "--iw-samples", "3", "--out", "scores.csv", "--quiet"]) == 0
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == everything + 1
+    assert main(["sample", "run", "-n", "4", "--out", "samples.npz", "--quiet"]) == 0
+    assert np.load("samples.npz")["mean"].shape == (4, load_run("run").description.size)
+    around = ["--shell", "1", "--around", "0", "--file", name, "--out", "around.npz"]
+    assert main(["sample", "run", "-n", "4", *around, "--quiet"]) == 0
+    others = np.load("around.npz")["z"][:, 3:] - encoded["mean_direction"][0, 3:]
+    assert np.abs(others).max() < 1e-5  # a row alone and in a batch, float32
+
+
+def load(name):
+    """All rows of a file, as `hvae.data` reads them for the run."""
+    run = load_run("run")
+    return rows_of(run.config, run.description, name).rows
 
 
 def test_without_a_name_the_run_is_called_after_the_file(tmp_path):
@@ -141,8 +163,6 @@ class TestData:
         assert [path.name for path in tmp_path.iterdir()] == ["cells.h5ad"]
 
     def test_check_reads_every_row(self, tmp_path, capfd, monkeypatch):
-        import numpy as np
-
         from hvae.data import recognition, table
 
         monkeypatch.setattr(table, "LARGE_BYTES", 0)

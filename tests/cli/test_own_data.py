@@ -76,7 +76,8 @@ def test_train_and_eval(tmp_path, capfd, name, write, found, rows):
     assert encoded["concentration"].shape == encoded["kl"].shape == (everything, 2)
     assert main(["score", "run", name, "--iw-samples", "3", "--out", "scores.csv", "--quiet"]) == 0
     assert len((tmp_path / "scores.csv").read_text().splitlines()) == everything + 1
-    assert main(["sample", "run", "-n", "4", "--out", "samples.npz", "--quiet"]) == 0
+    told = ["--covariate", "donor=d1"] if "--covariate" in typed else []
+    assert main(["sample", "run", "-n", "4", *told, "--out", "samples.npz", "--quiet"]) == 0
     assert np.load("samples.npz")["mean"].shape == (4, load_run("run").description.size)
     around = ["--shell", "1", "--around", "0", "--file", name, "--out", "around.npz"]
     assert main(["sample", "run", "-n", "4", *around, "--quiet"]) == 0

@@ -9,11 +9,13 @@ from hvae.latent.grammar import Component, parse
 from hvae.latent.kinds import KINDS
 from hvae.latent.product import Product, ProductPosterior, ProductPrior
 from hvae.latent.sphere import KAPPA_GRADIENTS, PARAMETERIZATIONS
+from hvae.ops import SCALE_FRAMES
 
 __all__ = [
     "KAPPA_GRADIENTS",
     "KINDS",
     "PARAMETERIZATIONS",
+    "SCALE_FRAMES",
     "Component",
     "ComponentFamily",
     "Draw",

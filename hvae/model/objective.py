@@ -19,16 +19,25 @@ def loss(terms: Terms, kl_weights: Tensor) -> Tensor:
     bound = (torch.mv(terms.kl, kl_weights) - terms.log_likelihood).mean()
     if terms.score is None:
         return bound
-    return bound + _score_term(terms.log_likelihood, terms.score)
+    return bound + _score_term(_cost(terms, kl_weights), terms.score)
 
 
-def _score_term(log_likelihood: Tensor, score: Tensor) -> Tensor:
-    """REINFORCE: the reconstruction error times the score, a scalar of value 0.
+def _cost(terms: Terms, kl_weights: Tensor) -> Tensor:
+    """[K, R]: what of the loss depends on a draw, without gradients."""
+    error = -terms.log_likelihood.detach()
+    return error if terms.sampled_kl is None else error + terms.sampled_kl @ kl_weights
+
+
+def _score_term(error: Tensor, score: Tensor) -> Tensor:
+    """REINFORCE: the loss of every draw times the score, a scalar of value 0.
 
     With several samples a row the mean error of its others is the baseline, which leaves the
     gradient unbiased (Mnih, Rezende 2016); with one there is none.
+
+    Args:
+        error: [K, R], without gradients.
+        score: [K, R].
     """
-    error = -log_likelihood.detach()
     samples = len(error)
     if samples > 1:
         error = (error - error.mean(0)) * (samples / (samples - 1))

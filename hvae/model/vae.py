@@ -23,6 +23,7 @@ class Terms(NamedTuple):
         log_weight: [K, R], log p(z) - log q(z | x), or None.
         score: [K, R], as in `hvae.latent.Draw`, or None.
         posterior: of the rows.
+        sampled_kl: [K, R, n], as in `hvae.latent.Draw`, or None.
     """
 
     log_likelihood: Tensor
@@ -30,6 +31,7 @@ class Terms(NamedTuple):
     log_weight: Tensor | None
     score: Tensor | None
     posterior: ProductPosterior
+    sampled_kl: Tensor | None = None
 
 
 class VAE(nn.Module):
@@ -137,9 +139,9 @@ class VAE(nn.Module):
         """
         posterior = self.posterior(x) if posterior is None else posterior
         data, covariates = self.split(x)
-        z, kl, log_weight, score = posterior.draw(rng, samples, with_log_weights)
+        z, kl, log_weight, score, sampled_kl = posterior.draw(rng, samples, with_log_weights)
         log_likelihood = self.likelihood.log_prob(self.decode(z, covariates), data)
-        return Terms(log_likelihood, kl, log_weight, score, posterior)
+        return Terms(log_likelihood, kl, log_weight, score, posterior, sampled_kl)
 
 
 def _beside(x: Tensor, covariates: Tensor | None) -> Tensor:

@@ -12,15 +12,19 @@ from hvae.ops.elements import bessel
 from hvae.ops.numbers import normal, uniform
 from hvae.ops.quantities import QUANTITIES
 from hvae.ops.sample import KAPPA_GRADIENTS, sample
+from hvae.ops.scaled_sample import SCALE_FRAMES, ScaledDraw, scaled_sample
 
 __all__ = [
     "KAPPA_GRADIENTS",
     "QUANTITIES",
+    "SCALE_FRAMES",
+    "ScaledDraw",
     "bernoulli_log_prob",
     "bessel",
     "log_area",
     "normal",
     "sample",
+    "scaled_sample",
     "uniform",
     "vmf",
 ]

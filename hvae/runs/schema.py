@@ -5,7 +5,7 @@ first two schemas have none. A value that is filled in is the one that did the s
 
 1  no kl_weights and samples; a parameterization, which was "paper" always; `threads` may be null
 2  kl_weights and samples
-3  a schema number, likelihood, network, checkpoint_every; the layer that gives the raw parameters
+3  a schema number, likelihood, network, checkpoint_every, scale_frame; the layer that gives the raw parameters
    of the posterior is called "to_posterior", before it was "head"; beside the weights stands what
    the data are
 """
@@ -59,7 +59,9 @@ def _to_2(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_3(given: dict[str, Any]) -> dict[str, Any]:
-    return _with(given, likelihood="bernoulli", network="mlp", checkpoint_every=10.0)
+    return _with(
+        given, likelihood="bernoulli", network="mlp", checkpoint_every=10.0, scale_frame="mean"
+    )
 
 
 def _with(given: dict[str, Any], **new: Any) -> dict[str, Any]:

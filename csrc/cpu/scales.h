@@ -16,11 +16,12 @@ HVAE_FN void log_scales(const RawScales<T>& raw, int64_t row, int64_t offset, in
   constexpr int lanes = kLanes<T>;
   rows_to_lanes(raw.b + row * raw.stride + offset, raw.stride, m, count, l);
   V mean = splat<V>(0);
-  if (raw.centred) {
-    // Divided before they are added, so that no sum overflows.
-    const T part = T(0.5) / T(m);
-    mean = sum_of<V>(m, [&](int64_t j) { return part * load<V>(l + j * lanes); });
-  }
+  // Divided before they are added, so that no sum overflows; what the first pass leaves is the
+  // rounding of it.
+  for (int pass = 0; raw.centred && pass < 2; ++pass)
+    mean = mean + sum_of<V>(m, [&](int64_t j) {
+             return (T(0.5) * load<V>(l + j * lanes) - mean) * (T(1) / T(m));
+           });
   for (int64_t j = 0; j < m; ++j)
     store<V>(l + j * lanes, log_scale<V>(T(0.5) * load<V>(l + j * lanes), mean));
 }

@@ -18,10 +18,11 @@ struct Scales {
 
   template <class Tile>
   __device__ Scales(const Tile& tile, const T* raw, int m, bool centred) : b(raw), mean(0) {
-    if (!centred) return;
-    const T part = T(0.5) / T(m);
-    each_coordinate<T>(tile, m, [&](int j) { mean += part * b[j]; });
-    mean = sum_over(tile, mean);
+    for (int pass = 0; centred && pass < 2; ++pass) {
+      T rest = 0;
+      each_coordinate<T>(tile, m, [&](int j) { rest += (T(0.5) * b[j] - mean) * (T(1) / T(m)); });
+      mean += sum_over(tile, rest);
+    }
   }
 
   __device__ T log(int j) const { return log_scale<T>(T(0.5) * b[j], mean); }

@@ -13,7 +13,7 @@ from hvae.runs import TrainConfig, read_config, schema
 
 RESULTS = Path(__file__).parents[2] / "results"
 
-SINCE_3 = ("schema", "likelihood", "network", "checkpoint_every")
+SINCE_3 = ("schema", "likelihood", "network", "checkpoint_every", "scale_frame")
 SINCE_2 = ("kl_weights", "samples")
 
 

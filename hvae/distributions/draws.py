@@ -81,11 +81,11 @@ def scaled_draws(
         frame: as in `hvae.ops.scaled_sample`.
     """
     rng = _fresh_stream(mean, concentration)
-    rows = (
-        x.reshape(-1, n)
-        for x, n in ((mean, sum(dims)), (concentration, len(dims)), (raw_scales, sum(dims)))
+    mean, raw_scales = (x.reshape(-1, sum(dims)) for x in (mean, raw_scales))
+    concentration = concentration.reshape(-1, len(dims))
+    return ops.scaled_sample(
+        mean, concentration, raw_scales, dims, rng, samples, frame, kappa_grad, centred=False
     )
-    return ops.scaled_sample(*rows, dims, rng, samples, frame, kappa_grad, centred=False)
 
 
 def _fresh_stream(mean: Tensor, concentration: Tensor) -> Tensor:

@@ -196,9 +196,10 @@ class ScaledVonMisesFisher(OnSpheres):
         # The tangent t with P diag(s) t = P y: what P takes off is a multiple of loc.
         part = (apart - along * mean) / scale
         weight = mean / scale
-        tangent = part - (part * mean).sum(-1, keepdim=True) / (weight * mean).sum(
-            -1, keepdim=True
-        ) * weight
+        tangent = (
+            part
+            - (part * mean).sum(-1, keepdim=True) / (weight * mean).sum(-1, keepdim=True) * weight
+        )
         square = tangent.square().sum(-1)
         length = torch.hypot(cosine, square.sqrt())
         near = square / (length * (length + cosine.abs()))

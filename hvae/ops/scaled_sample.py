@@ -1,4 +1,4 @@
-"""The op `scaled_sample`: draws of von Mises-Fisher shells, stretched by a width for every direction.
+"""The op `scaled_sample`: draws of von Mises-Fisher shells, stretched along axes.
 
 Its gradient is that of `hvae.ops.sample`, a random field, carried on through the stretching, so
 there is no double backward here either.
@@ -98,9 +98,7 @@ def scaled_sample(
     rows = raw_directions.shape[0]
     for name, tensor, columns in (("kappa", kappa, len(dims)), ("raw_scales", raw_scales, width)):
         if tensor.shape != (rows, columns):
-            raise ValueError(
-                f"{name} has shape {tuple(tensor.shape)}; allowed: {(rows, columns)}"
-            )
+            raise ValueError(f"{name} has shape {tuple(tensor.shape)}; allowed: {(rows, columns)}")
     if samples < 1:
         raise ValueError(f"samples is {samples}; allowed: 1 or more")
     check_shell(shell, len(dims))

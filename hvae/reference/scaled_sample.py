@@ -1,4 +1,4 @@
-"""Draws of scaled von Mises-Fisher shells: a draw of `sample`, stretched, differentiated by torch."""
+"""Draws of scaled von Mises-Fisher shells: those of `sample`, stretched, as torch differentiates."""
 
 from collections.abc import Sequence
 

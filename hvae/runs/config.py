@@ -143,7 +143,7 @@ class TrainConfig:
         one_of(lambda: tuple(PARAMETERIZATIONS)),
         "Of the concentration, from a number a that the network gives: exponential, m exp(a/2); "
         "scaled, 4m softplus(a) + 0.01; paper, softplus(a) + 1. The decoder sees spheres of radius "
-        "sqrt(m), under paper of radius 1. None of them makes a scaled shell: that is s in --shells.",
+        "sqrt(m), under paper of radius 1. Scaled shells are another matter: s in --shells.",
         "NAME",
         group=LATENT,
     )

@@ -5,9 +5,9 @@ first two schemas have none. A value that is filled in is the one that did the s
 
 1  no kl_weights and samples; a parameterization, which was "paper" always; `threads` may be null
 2  kl_weights and samples
-3  a schema number, likelihood, network, checkpoint_every, scale_frame; the layer that gives the raw parameters
-   of the posterior is called "to_posterior", before it was "head"; beside the weights stands what
-   the data are
+3  a schema number, likelihood, network, checkpoint_every, scale_frame; the layer that gives the raw
+   parameters of the posterior is called "to_posterior", before it was "head"; beside the weights
+   stands what the data are
 """
 
 import re

@@ -79,7 +79,11 @@ def test_a_quick_run_prints_tables_and_one_json_line_last():
     # The targets of the kernels, the draws, the five steps and the two evaluations.
     bounds = [figure for figure in figures if figure["target"]]
     assert [figure["section"] for figure in bounds] == (
-        [SECTIONS[0]] * 8 + [SECTIONS[1]] * 3 + [SECTIONS[2]] * 5 + [SECTIONS[3]] * 2 + [SECTIONS[5]]
+        [SECTIONS[0]] * 8
+        + [SECTIONS[1]] * 3
+        + [SECTIONS[2]] * 5
+        + [SECTIONS[3]] * 2
+        + [SECTIONS[5]]
     )
     targets = document["targets"]
     assert targets["count"] == len(bounds) == len(targets["met"]) + len(targets["missed"])

@@ -52,7 +52,9 @@ def test_log_weights_are_those_of_the_distribution(frame):
     draw = drawn(product, raw)
     log_q = sum(
         p.log_prob(z)
-        for p, z in zip(distributions(product, raw, frame), draw.z.split([3, 2, 7], -1), strict=True)
+        for p, z in zip(
+            distributions(product, raw, frame), draw.z.split([3, 2, 7], -1), strict=True
+        )
     )
     expected = product.prior.log_prob(draw.z) - log_q
     assert draw.log_weight.shape == (40, 6)
@@ -142,8 +144,10 @@ def test_the_score_weighs_the_sampled_part_of_the_divergence():
     for seed, kappa_grad in enumerate(("implicit", "reinforce", "without")):
         name = "reinforce" if kappa_grad == "without" else kappa_grad
         a = torch.zeros((rows, 1), dtype=torch.float64, requires_grad=True)
-        draw = family([m], "fixed", name).posterior([h, a, b]).draw(
-            random.stream(seed, "user"), with_log_weights=False
+        draw = (
+            family([m], "fixed", name)
+            .posterior([h, a, b])
+            .draw(random.stream(seed, "user"), with_log_weights=False)
         )
         loss = draw.kl[:, 0]
         if kappa_grad == "implicit":
@@ -170,9 +174,7 @@ def test_the_loss_weighs_it_too():
     assert terms.sampled_kl.shape == (4, 5, 3)
     assert (terms.sampled_kl[..., 1:] == 0).all() and (terms.sampled_kl[..., 0] != 0).any()
     weights = torch.tensor([0.5, 1.0, 1.0])
-    (slope,) = torch.autograd.grad(
-        objective.loss(terms, weights), terms.score, retain_graph=True
-    )
+    (slope,) = torch.autograd.grad(objective.loss(terms, weights), terms.score, retain_graph=True)
     cost = (0.5 * terms.sampled_kl[..., 0] - terms.log_likelihood).detach()
     expected = (cost - cost.mean(0)) * (4 / 3) / cost.numel()
     torch.testing.assert_close(slope, expected, rtol=1e-4, atol=1e-4)

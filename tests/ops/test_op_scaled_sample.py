@@ -70,13 +70,11 @@ def test_gradients_agree_with_the_reference(dtype, frame, kappa_grad, centred):
 
     def gradients(module):
         given = scaled_inputs(100, dtype, grad=True)
-        z, *_, kl = module.scaled_sample(
-            *given, DIMS, rng, 3, frame, kappa_grad, centred=centred
-        )
+        z, *_, kl = module.scaled_sample(*given, DIMS, rng, 3, frame, kappa_grad, centred=centred)
         return [g.double() for g in torch.autograd.grad((z, kl), given, (gz, gkl))]
 
     eps = torch.finfo(dtype).eps
-    for name, x, y in zip("mu kappa b".split(), gradients(ops), gradients(reference), strict=True):
+    for name, x, y in zip(("mu", "kappa", "b"), gradients(ops), gradients(reference), strict=True):
         error = (x - y).abs() / (1 + y.abs())
         assert error.max() <= 4096 * eps, name
         assert error.mean() <= 32 * eps, name
@@ -260,7 +258,9 @@ def test_threads_change_no_bit(dtype, frame):
             torch.set_num_threads(count)
             given = scaled_inputs(500, dtype, grad=True)
             draw = ops.scaled_sample(*given, DIMS, random.stream(8, "user"), 3, frame)
-            results.append((*draw, *torch.autograd.grad(draw.z[..., 0].sum() + draw.kl.sum(), given)))
+            results.append(
+                (*draw, *torch.autograd.grad(draw.z[..., 0].sum() + draw.kl.sum(), given))
+            )
     finally:
         torch.set_num_threads(threads)
     for one, two in zip(*results, strict=True):
@@ -291,14 +291,12 @@ def test_gradients_have_the_exact_mean(m, k, frame):
         x.detach().to(here).reshape(1, -1).expand(rows, -1).clone().requires_grad_() for x in given
     ]
     rng = random.stream(int(8 * k) + m, "user")
-    draw = ops.scaled_sample(
-        drawn[0], drawn[1], 2 * drawn[2], [m], rng, 1, frame, centred=False
-    )
+    draw = ops.scaled_sample(drawn[0], drawn[1], 2 * drawn[2], [m], rng, 1, frame, centred=False)
     values = torch.exp(draw.z[0] @ a), draw.kl[:, 0]
     for value, exact_values in zip(values, expected, strict=True):
         slopes = torch.autograd.grad(value.sum(), drawn, retain_graph=True)
-        for seen, exact_value in zip((value.detach(), *slopes), exact_values, strict=True):
-            seen = seen.reshape(rows, -1).cpu()
+        for each, exact_value in zip((value.detach(), *slopes), exact_values, strict=True):
+            seen = each.reshape(rows, -1).cpu()
             off = (seen.mean(0) - exact_value).abs()
             assert (off <= 4 * seen.std(0) / math.sqrt(rows) + 1e-12).all()
 

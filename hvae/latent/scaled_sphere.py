@@ -13,10 +13,10 @@ from hvae.latent.sphere import Spheres, VonMisesFisherShells
 
 
 class ScaledSpheres(Spheres):
-    """Raw parameters: raw mean directions [R, m], raw concentrations [R, S], log scales [R, m].
+    """Raw parameters: mean directions [R, m], concentrations [R, S] and b [R, m], twice log scales.
 
     A draw is y = A x / |A x| for x of a von Mises-Fisher shell and scales s_i = exp(b_i / 2), where
-    the raw log scales b have their mean over the shell subtracted: how wide a shell is in all
+    b has its mean over the shell subtracted: how wide a shell is in all
     directions is what its concentration says. A is one of two frames:
 
     - "mean": A = mu mu' + P diag(s) P with P = I - mu mu', in the tangent space at the mean
@@ -37,9 +37,9 @@ class ScaledSpheres(Spheres):
         self.register_buffer("raw_owner", owner, persistent=False)
 
     def posterior(self, raw: Sequence[Tensor]) -> "ScaledShells":
-        raw_direction, raw_concentration, log_scales = raw
+        raw_direction, raw_concentration, raw_scales = raw
         kappa = self.kappa(raw_concentration, self.m)
-        return ScaledShells(self, raw_direction, kappa, log_scales)
+        return ScaledShells(self, raw_direction, kappa, raw_scales)
 
     @classmethod
     def auto_kl_weights(cls, sizes: Sequence[int]) -> list[float]:
@@ -54,14 +54,14 @@ class ScaledShells(VonMisesFisherShells):
         family: whose shells these are.
         raw_direction: [R, sum of m], normalised shell by shell in the kernel.
         kappa: [R, S], of x, before it is stretched.
-        log_scales: [R, sum of m], b in s_i = exp((b_i - mean b) / 2).
+        raw_scales: [R, sum of m], b in s_i = exp((b_i - mean b) / 2).
     """
 
     def __init__(
-        self, family: ScaledSpheres, raw_direction: Tensor, kappa: Tensor, log_scales: Tensor
+        self, family: ScaledSpheres, raw_direction: Tensor, kappa: Tensor, raw_scales: Tensor
     ) -> None:
         super().__init__(family, raw_direction, kappa)
-        self.log_scales = log_scales
+        self.raw_scales = raw_scales
 
     def mode(self) -> Tensor:
         """A mu / |A mu|, where the mode of x goes: mu itself in the frame at the mean direction.
@@ -73,7 +73,7 @@ class ScaledShells(VonMisesFisherShells):
         if self.family.options.scale_frame == "mean":
             return mean
         # The largest of a shell's scales is taken out, so that none overflows.
-        b, owner = 0.5 * self.log_scales.double(), self.family.raw_owner[: mean.shape[1]]
+        b, owner = 0.5 * self.raw_scales.double(), self.family.raw_owner[: mean.shape[1]]
         index = owner.expand_as(b)
         shells = b.new_zeros(len(b), len(self.family.dims))
         top = shells.scatter_reduce(1, index, b, "amax", include_self=False)
@@ -89,7 +89,7 @@ class ScaledShells(VonMisesFisherShells):
         z, v, stretch, volume, kl = ops.scaled_sample(
             self.raw_direction,
             kappa,
-            self.log_scales,
+            self.raw_scales,
             dims,
             rng,
             samples,

@@ -1,4 +1,4 @@
-"""Draws of scaled von Mises-Fisher shells: those of `sample`, stretched, as torch differentiates."""
+"""Draws of scaled von Mises-Fisher shells: those of `sample`, stretched; derivatives by torch."""
 
 from collections.abc import Sequence
 

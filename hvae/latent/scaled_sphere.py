@@ -16,8 +16,8 @@ class ScaledSpheres(Spheres):
     """Raw parameters: mean directions [R, m], concentrations [R, S] and b [R, m], twice log scales.
 
     A draw is y = A x / |A x| for x of a von Mises-Fisher shell and scales s_i = exp(b_i / 2), where
-    b has its mean over the shell subtracted: how wide a shell is in all
-    directions is what its concentration says. A is one of two frames:
+    b has its mean over the shell subtracted: how wide a shell is in all directions is what its
+    concentration says. A is one of two frames:
 
     - "mean": A = mu mu' + P diag(s) P with P = I - mu mu', in the tangent space at the mean
       direction mu of x, which stays that of y;
@@ -72,12 +72,11 @@ class ScaledShells(VonMisesFisherShells):
         mean = super().mode()
         if self.family.options.scale_frame == "mean":
             return mean
-        # The largest of a shell's scales is taken out, so that none overflows.
-        b, owner = 0.5 * self.raw_scales.double(), self.family.raw_owner[: mean.shape[1]]
-        index = owner.expand_as(b)
-        shells = b.new_zeros(len(b), len(self.family.dims))
-        top = shells.scatter_reduce(1, index, b, "amax", include_self=False)
-        stretched = mean.double() * (b - top.gather(1, index)).exp()
+        half, owner = 0.5 * self.raw_scales.double(), self.family.raw_owner[: mean.shape[1]]
+        shells = half.new_zeros(len(half), len(self.family.dims))
+        average = shells.index_add(1, owner, half) / self.family.m
+        logs = (half - average[:, owner]).clamp(-ops.MOST_LOG_SCALE, ops.MOST_LOG_SCALE)
+        stretched = mean.double() * logs.exp()
         square = shells.index_add(1, owner, stretched.square())
         return (stretched / square.sqrt()[:, owner]).to(mean.dtype)
 

@@ -12,10 +12,11 @@ from hvae.ops.elements import bessel
 from hvae.ops.numbers import normal, uniform
 from hvae.ops.quantities import QUANTITIES
 from hvae.ops.sample import KAPPA_GRADIENTS, sample
-from hvae.ops.scaled_sample import SCALE_FRAMES, ScaledDraw, scaled_sample
+from hvae.ops.scaled_sample import MOST_LOG_SCALE, SCALE_FRAMES, ScaledDraw, scaled_sample
 
 __all__ = [
     "KAPPA_GRADIENTS",
+    "MOST_LOG_SCALE",
     "QUANTITIES",
     "SCALE_FRAMES",
     "ScaledDraw",

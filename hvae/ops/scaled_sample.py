@@ -18,6 +18,8 @@ from hvae.ops.sample import KAPPA_GRADIENTS
 # In the order of `enum class ScaleFrame` (csrc/arguments/scaled_sample.h).
 SCALE_FRAMES = ("mean", "fixed")
 
+MOST_LOG_SCALE = 30.0  # what the kernels bound log s at (csrc/math/stretch.h)
+
 # z, v, theta, stretch, volume, kl, dkl/dkappa
 _Draw = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 

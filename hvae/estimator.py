@@ -64,8 +64,8 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         likelihood: "auto" goes by the numbers: 0 and 1, of the unit interval, counts, or real.
         network: encoder and decoder.
         hidden: widths of the encoder's layers; () for the network's own.
-        epochs, warmup, lookahead, batch_size, lr, kappa_grad, parameterization, kl_weights, prior,
-            prior_components, samples: of the training.
+        epochs, warmup, lookahead, batch_size, lr, kappa_grad, parameterization, scale_frame,
+            kl_weights, prior, prior_components, samples: of the training.
         image_shape: the shape of a row, for networks that ask for it; None is a vector.
         validation_fraction: of the rows, drawn by the seed, above 0 and below 1: at least one row.
             They choose the best epoch, and are not trained on.
@@ -111,6 +111,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         lr: float = 1e-3,
         kappa_grad: str = "implicit",
         parameterization: str = "exponential",
+        scale_frame: str = "mean",
         kl_weights: str = "auto",
         prior: str = "uniform",
         prior_components: int = 500,
@@ -133,6 +134,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         self.lr = lr
         self.kappa_grad = kappa_grad
         self.parameterization = parameterization
+        self.scale_frame = scale_frame
         self.kl_weights = kl_weights
         self.prior = prior
         self.prior_components = prior_components
@@ -363,15 +365,8 @@ class HypersphericalVAE(  # scikit-learn has no annotations
 
 _SETTINGS = (
     *("shells", "likelihood", "network", "epochs", "warmup", "lookahead", "batch_size", "lr"),
-    *(
-        "kappa_grad",
-        "parameterization",
-        "kl_weights",
-        "prior",
-        "prior_components",
-        "samples",
-        "device",
-    ),
+    *("kappa_grad", "parameterization", "scale_frame", "kl_weights", "prior"),
+    *("prior_components", "samples", "device"),
 )
 _DTYPES = [np.float64, np.float32]
 

@@ -39,7 +39,7 @@ class EstimatedGaussian(Euclidean):
 class _Estimated(DiagonalGaussian):
     def draw(self, rng, samples=1, with_log_weights=False):
         """The KL of a component is the mean over these samples of its log q(z | x) - log p(z)."""
-        z, _, log_weight, _ = super().draw(rng, samples, with_log_weights)
+        z, _, log_weight, *_ = super().draw(rng, samples, with_log_weights)
         standard = (z - self.mean).square() / self.log_variance.exp()
         terms = (z.square() - standard - self.log_variance) @ self.family.halves
         return Draw(z, terms.mean(0), log_weight)

@@ -17,7 +17,13 @@ from ..harness.workload import BATCH, HIDDEN, LR, PIXELS, images, network, train
 NAME = "training step"
 
 GAUSSIAN = "e41"
-COST = {"10,10,10,11": 1.15, ",".join(["2"] * 40): 1.35}
+COST = {
+    "10,10,10,11": 1.15,
+    ",".join(["2"] * 40): 1.35,
+    "s41": 1.15,
+    "s10,s10,s10,s11": 1.15,
+    ",".join(["s2"] * 20): 1.35,
+}
 BATCHES = 10
 SECONDS, SLOW_SECONDS = 15.0, 10.0
 TURN = 0.02  # several steps, so that a network finds its weights where it left them
@@ -93,6 +99,8 @@ def _shells(settings: Settings, shells: str) -> list[Figure]:
         with threads(count):
             step, gaussian = _pair(settings, Steps, shells, settings.plan(SECONDS, turn=TURN))
         figures.append(_case(shells, count).cost(step, gaussian, target))
+    if "s" in shells:
+        return figures  # there is no usual implementation of scaled shells
     slow = settings.plan(SLOW_SECONDS, turn=TURN)
     usual, gaussian = _pair(settings, UsualSteps, shells, slow)
     return [*figures, _case(shells, settings.threads).cost(usual, gaussian)]
@@ -100,7 +108,9 @@ def _shells(settings: Settings, shells: str) -> list[Figure]:
 
 def _case(shells: str, count: int) -> Case:
     dims = shells.split(",")
-    title = f"{len(dims)} circles" if set(dims) == {"2"} else shells
+    titles = {"2": "circles", "s2": "scaled circles"}
+    same = len(set(dims)) == 1 and dims[0] in titles
+    title = f"{len(dims)} {titles[dims[0]]}" if same else shells
     return Case(NAME, f"{title}, {count} thread{'s' * (count > 1)}", "ms", 1e3)
 
 

@@ -7,6 +7,7 @@
 #include "../arguments/elements.h"
 #include "../arguments/numbers.h"
 #include "../arguments/sample.h"
+#include "../arguments/scaled_sample.h"
 
 namespace hvae {
 
@@ -24,6 +25,10 @@ struct CpuKernels {
   Loop<SampleArguments<T>> prepare;  // then draw
   Loop<SampleArguments<T>> draw;
   Loop<SampleBackwardArguments<T>> sample_backward;
+  Loop<ScaledSampleArguments<T>> scaled_prepare;  // then scaled_draw, then scaled_finish
+  Loop<ScaledSampleArguments<T>> scaled_draw;
+  Loop<ScaledSampleArguments<T>> scaled_finish;
+  Loop<ScaledSampleBackwardArguments<T>> scaled_sample_backward;
   Loop<BernoulliArguments<T>> bernoulli;
   Loop<BernoulliArguments<T>> bernoulli_backward;
   Loop<NumbersArguments<T>> numbers;

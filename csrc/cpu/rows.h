@@ -38,6 +38,31 @@ HVAE_FN V dot(const Real<V>* a, const Real<V>* b, int64_t width) {
   return total;
 }
 
+// sum_j term(j), in such runs.
+template <class V, class Term>
+HVAE_FN V sum_of(int64_t width, const Term& term) {
+  constexpr int64_t run = 32;
+  V total = splat<V>(0);
+  for (int64_t start = 0; start < width; start += run) {
+    V sum = splat<V>(0);
+    const int64_t end = least(start + run, width);
+    for (int64_t j = start; j < end; ++j) sum = sum + term(j);
+    total = total + sum;
+  }
+  return total;
+}
+
+// Rows of a matrix, chosen by number, as lanes: to[j][lane] = from[rows[lane] * stride + j]; lanes
+// beyond count repeat the first.
+template <class T>
+HVAE_FN void chosen_rows_to_lanes(const T* from, int64_t stride, const int64_t* rows, int64_t width,
+                                  int count, T* to) {
+  for (int lane = 0; lane < kLanes<T>; ++lane) {
+    const T* row = from + rows[lane < count ? lane : 0] * stride;
+    for (int64_t j = 0; j < width; ++j) to[j * kLanes<T> + lane] = row[j];
+  }
+}
+
 // Mean directions from raw ones, in place: h / |h|, scaled first so that no square overflows or
 // vanishes. Zero gives the first basis vector, and 0 for 1/|h|. Returns 1/|h|.
 template <class V>

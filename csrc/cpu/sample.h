@@ -95,13 +95,27 @@ int64_t draw_tasks(const SampleArguments<T>& a) {
   return ceil_divide(a.rows * a.samples, kDrawsEach) * a.shells.count;
 }
 
+// Some draws of one shell in lanes, before they become points.
 template <class T>
-void draw(const SampleArguments<T>& a, int64_t first_task, int64_t last_task) {
+struct DrawnLanes {
+  int64_t shell, m, offset;
+  int64_t first;        // number of the first of them; they follow each other
+  int count;            // how many of the lanes are draws
+  const int64_t* rows;  // [count]
+  const T* mu;          // [m][lanes]
+  T* t;                 // [m][lanes], unit tangents
+  Vector<T> cosine, sine;
+};
+
+// The draws of tasks: v and theta, and then point(lanes) of every vector of them.
+template <class T, class Point>
+HVAE_FN void draw_lanes(const SampleArguments<T>& a, int64_t first_task, int64_t last_task,
+                        const Point& point) {
   using V = Vector<T>;
   using W = Word<V>;
   constexpr int lanes = kLanes<T>;
   const Stream stream(a.rng);
-  const int64_t shells = a.shells.count, width = a.shells.width;
+  const int64_t shells = a.shells.count;
   const int64_t widest = widest_of(a.shells);
   Scratch<T> mu(widest * lanes), t(widest * lanes);
   Draws<T> draws, pending;
@@ -139,25 +153,30 @@ void draw(const SampleArguments<T>& a, int64_t first_task, int64_t last_task) {
     }
     for (int i = 0; i < count; i += lanes) {
       const int here = int(least(lanes, count - i));
-      for (int lane = 0; lane < lanes; ++lane) {
-        const int64_t row = rows[i + (lane < here ? lane : 0)];
-        const T* from = a.mean + row * width + offset;
-        for (int64_t j = 0; j < m; ++j) mu[j * lanes + lane] = from[j];
-      }
+      chosen_rows_to_lanes(a.mean + offset, a.shells.width, rows + i, m, here, mu.get());
       tangent<V>(stream, base, load_words<V>(draws.row + i), load_words<V>(draws.sample + i),
                  mu.get(), m, t.get());
-      const V cosine = T(1) - load<V>(v + i), s = load<V>(sine + i);
-      for (int64_t j = 0; j < m; ++j) {
-        T* at = t.get() + j * lanes;
-        store<V>(at, cosine * load<V>(mu.get() + j * lanes) + s * load<V>(at));
-      }
-      lanes_to_rows(t.get(), m, here, a.z + (first + i) * width + offset, width);
+      point(DrawnLanes<T>{shell, m, offset, first + i, here, rows + i, mu.get(), t.get(),
+                          T(1) - load<V>(v + i), load<V>(sine + i)});
       for (int lane = 0; lane < here; ++lane) {
         a.v[(first + i + lane) * shells + shell] = v[i + lane];
         a.theta[(first + i + lane) * shells + shell] = theta[i + lane];
       }
     }
   }
+}
+
+template <class T>
+void draw(const SampleArguments<T>& a, int64_t first_task, int64_t last_task) {
+  using V = Vector<T>;
+  constexpr int lanes = kLanes<T>;
+  draw_lanes(a, first_task, last_task, [&](const DrawnLanes<T>& d) {
+    for (int64_t j = 0; j < d.m; ++j) {
+      T* at = d.t + j * lanes;
+      store<V>(at, d.cosine * load<V>(d.mu + j * lanes) + d.sine * load<V>(at));
+    }
+    lanes_to_rows(d.t, d.m, d.count, a.z + d.first * a.shells.width + d.offset, a.shells.width);
+  });
 }
 
 }  // namespace HVAE_TIER

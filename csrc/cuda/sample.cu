@@ -1,33 +1,14 @@
 // The draw and its gradient on the GPU: one launch forward and one backward for all shells of all
-// rows. In the draw, each lane of a tile tries one of Wood's proposals, the first accepted of which
-// is the draw that a loop over proposals would have made. The stream's (key, step, row, sample) is
-// read from device memory, so a CUDA graph can advance it.
+// rows. The stream's (key, step, row, sample) is read from device memory, so a CUDA graph can advance
+// it.
 #include "../math/implicit.h"
 #include "../math/vmf.h"
 #include "../torch/sample.h"
+#include "angle.h"
 #include "tile.h"
 
 namespace hvae {
 namespace {
-
-template <class T, class Tile>
-__device__ Angle<T> draw_angle(const Tile& tile, const Stream& stream, uint32_t base, uint32_t row,
-                               uint32_t sample, T k, int m) {
-  if (m == 3) return angle_on_sphere<T>(k, integer<T>(block_at<T>(stream, row, sample, base), 0));
-  const Wood<T> wood(k, T(m));
-  for (uint32_t attempt = tile.thread_rank();; attempt += tile.num_threads()) {
-    Word<T> n[3];
-    proposal_integers<T>(stream, row, sample, base, attempt, n);
-    Proposal<T> p = wood.propose(n[0], n[1]);
-    const unsigned accepted = tile.ballot(!wood.refused(p, n[2]));
-    if (accepted) {
-      const int winner = __ffs(int(accepted)) - 1;
-      p.eps = tile.shfl(p.eps, winner);
-      p.one_minus_eps = tile.shfl(p.one_minus_eps, winner);
-      return wood.angle(p);
-    }
-  }
-}
 
 template <int kTile, class T>
 __global__ void sample_kernel(SampleArguments<T> a, ShellTable table, int first_shell, int count) {

@@ -17,9 +17,9 @@ struct Sample {
   int64_t rows, samples;
 
   Sample(const Tensor& given_raw, const Tensor& given_k, const std::vector<int64_t>& dims,
-         const Tensor& given_rng, int64_t given_samples, int64_t shell)
-      : packed("hvae::sample", dims, shell), samples(given_samples) {
-    constexpr const char* op = "hvae::sample";
+         const Tensor& given_rng, int64_t given_samples, int64_t shell,
+         const char* op = "hvae::sample")
+      : packed(op, dims, shell), samples(given_samples) {
     const int64_t count = packed.count();
     check_real(op, "raw_directions", given_raw);
     check_like(op, "kappa", given_k, "raw_directions", given_raw);
@@ -75,9 +75,8 @@ struct SampleBackward {
   SampleBackward(const Tensor& given_grad_z, const Tensor& given_grad_kl, const Tensor& given_raw,
                  const Tensor& given_k, const Tensor& given_theta, const Tensor& given_kl_slope,
                  const std::vector<int64_t>& dims, const Tensor& given_rng, int64_t given_gradient,
-                 int64_t shell)
-      : packed("hvae::sample_backward", dims, shell), gradient(given_gradient) {
-    constexpr const char* op = "hvae::sample_backward";
+                 int64_t shell, const char* op = "hvae::sample_backward")
+      : packed(op, dims, shell), gradient(given_gradient) {
     const int64_t count = packed.count();
     check_real(op, "grad_z", given_grad_z);
     check_like(op, "grad_kl", given_grad_kl, "grad_z", given_grad_z);

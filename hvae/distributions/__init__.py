@@ -1,6 +1,7 @@
 """Directions as `torch.distributions`: von Mises-Fisher, uniform, and packed products of them.
 
     VonMisesFisher(loc, concentration)                  on S^{m-1}, m = loc.shape[-1]
+    ScaledVonMisesFisher(loc, concentration, scale)     on S^{m-1}, a width for every direction
     HypersphericalUniform(dim)                          on S^{dim-1}
     VonMisesFisherProduct(loc, concentration, dims)     on S^{m1-1} x S^{m2-1} x ..., one launch
     HypersphericalUniformProduct(dims)                  its uniform distribution
@@ -25,12 +26,14 @@ torch.compile.
 import hvae.distributions.divergences
 import hvae.distributions.transforms  # noqa: F401
 from hvae.distributions.product import HypersphericalUniformProduct, VonMisesFisherProduct
+from hvae.distributions.scaled_von_mises_fisher import ScaledVonMisesFisher
 from hvae.distributions.uniform import HypersphericalUniform
 from hvae.distributions.von_mises_fisher import VonMisesFisher
 
 __all__ = [
     "HypersphericalUniform",
     "HypersphericalUniformProduct",
+    "ScaledVonMisesFisher",
     "VonMisesFisher",
     "VonMisesFisherProduct",
 ]

@@ -126,7 +126,24 @@ class Concentrations(Constraint):
         return "0 <= concentration < infinity"
 
 
-Describable = UnitVectors | Concentrations
+class Scales(Constraint):
+    """Numbers from 1e-13 to 1e13, whose logarithms the kernels hold; one a coordinate."""
+
+    event_dim = 1
+
+    def check(self, value: Tensor) -> Tensor:
+        """[..., m] -> [...], whether each row satisfies the constraint."""
+        return ((value >= 1e-13) & (value <= 1e13)).all(-1)
+
+    def describe(self, event: Tensor) -> str:
+        """The numbers of the row."""
+        return str(event.tolist())
+
+    def __repr__(self) -> str:
+        return "1e-13 <= scale <= 1e13"
+
+
+Describable = UnitVectors | Concentrations | Scales
 
 
 def violation(name: str, value: Tensor, constraint: Describable) -> str | None:

@@ -2,6 +2,7 @@
 
     KL(vMF(mu, k) || uniform) = k A - L
     KL(uniform || vMF(mu, k)) = L
+    KL(scaled vMF || uniform)      an unbiased estimate, `ScaledVonMisesFisher.kl_to_uniform`
     KL(vMF(mu1, k1) || vMF(mu2, k2)) = B(k1, k2) + k2 A(k1) |mu1 - mu2|^2 / 2
 
 summed over the shells; L and A are as in `hvae.ops.vmf`, and B is `hvae.distributions.bregman`.
@@ -14,6 +15,7 @@ from torch.distributions.kl import register_kl
 from hvae import ops
 from hvae.distributions.bregman import bregman
 from hvae.distributions.packed import shell_sums
+from hvae.distributions.scaled_von_mises_fisher import ScaledVonMisesFisher
 from hvae.distributions.spheres import OnSpheres
 from hvae.distributions.uniform import UniformOnSpheres
 from hvae.distributions.von_mises_fisher import VonMisesFisherOnSpheres
@@ -53,7 +55,13 @@ def _vmf_vmf(p: VonMisesFisherOnSpheres, q: VonMisesFisherOnSpheres) -> Tensor:
     return (bregman(k1, k2, p.dims) + turned).sum(-1)
 
 
+def _scaled_uniform(p: ScaledVonMisesFisher, q: UniformOnSpheres) -> Tensor:
+    _same_spheres(p, q)
+    return _in_batch(p.kl_to_uniform()[0], p, q)
+
+
 register_kl(VonMisesFisherOnSpheres, UniformOnSpheres)(_vmf_uniform)
+register_kl(ScaledVonMisesFisher, UniformOnSpheres)(_scaled_uniform)
 register_kl(UniformOnSpheres, VonMisesFisherOnSpheres)(_uniform_vmf)
 register_kl(UniformOnSpheres, UniformOnSpheres)(_uniform_uniform)
 register_kl(VonMisesFisherOnSpheres, VonMisesFisherOnSpheres)(_vmf_vmf)

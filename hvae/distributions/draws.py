@@ -58,12 +58,42 @@ def von_mises_fisher_draws(
     samples = math.prod(sample_shape)
     if samples == 0:
         return mean.expand(shape)
+    rng = _fresh_stream(mean, concentration)
+    rows = mean.reshape(-1, mean.shape[-1]), concentration.reshape(-1, len(dims))
+    return ops.sample(*rows, dims, rng, samples, kappa_grad)[0].reshape(shape)
+
+
+def scaled_draws(
+    mean: Tensor,
+    concentration: Tensor,
+    raw_scales: Tensor,
+    dims: Sequence[int],
+    samples: int,
+    frame: str,
+    kappa_grad: str,
+) -> ops.ScaledDraw:
+    """Draws of scaled shells of a fresh stream, with gradients, the batch axes flattened to rows.
+
+    Args:
+        mean, concentration, dims, kappa_grad: as in `von_mises_fisher_draws`.
+        raw_scales: [..., sum(dims)], twice the logarithms of the scales.
+        samples: at least 1.
+        frame: as in `hvae.ops.scaled_sample`.
+    """
+    rng = _fresh_stream(mean, concentration)
+    mean, raw_scales = (x.reshape(-1, sum(dims)) for x in (mean, raw_scales))
+    concentration = concentration.reshape(-1, len(dims))
+    return ops.scaled_sample(
+        mean, concentration, raw_scales, dims, rng, samples, frame, kappa_grad, centred=False
+    )
+
+
+def _fresh_stream(mean: Tensor, concentration: Tensor) -> Tensor:
+    """A stream with a fresh key, int64 [4]."""
     # Zeros of the parameters have the batch that vmap gives those: with randomness "same" each
     # element of it then has this stream, and does not become a further row of one launch.
     zeros = (x.new_zeros(n, dtype=torch.int64) for x, n in ((mean, 2), (concentration, 1)))
-    rng = torch.cat((fresh_key(mean.device), *zeros))
-    rows = mean.reshape(-1, mean.shape[-1]), concentration.reshape(-1, len(dims))
-    return ops.sample(*rows, dims, rng, samples, kappa_grad)[0].reshape(shape)
+    return torch.cat((fresh_key(mean.device), *zeros))
 
 
 def fresh_key(device: torch.device) -> Tensor:

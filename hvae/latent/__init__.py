@@ -10,11 +10,13 @@ from hvae.latent.kinds import KINDS
 from hvae.latent.mixture import Mixture
 from hvae.latent.product import Product, ProductPosterior, ProductPrior
 from hvae.latent.sphere import KAPPA_GRADIENTS, PARAMETERIZATIONS
+from hvae.ops import SCALE_FRAMES
 
 __all__ = [
     "KAPPA_GRADIENTS",
     "KINDS",
     "PARAMETERIZATIONS",
+    "SCALE_FRAMES",
     "Component",
     "ComponentFamily",
     "Draw",

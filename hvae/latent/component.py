@@ -32,10 +32,12 @@ class LatentOptions:
         parameterization: of a concentration, a key of `hvae.latent.PARAMETERIZATIONS`.
         kappa_grad: the gradient of a draw by its concentration, one of
             `hvae.latent.KAPPA_GRADIENTS`.
+        scale_frame: in which frame a scaled shell is stretched, one of `hvae.latent.SCALE_FRAMES`.
     """
 
     parameterization: str = "exponential"
     kappa_grad: str = "implicit"
+    scale_frame: str = "mean"
 
 
 class Draw(NamedTuple):
@@ -49,12 +51,16 @@ class Draw(NamedTuple):
         score: [K, R], zeros whose gradient is that of log q of the random numbers behind z, None
             where these depend on no weight: E[f(z)] has the gradient of the mean of
             f(z) + (f(z) - baseline) score, with f(z) - baseline held fixed in the second term.
+        sampled_kl: [K, R, n], without gradients: what each draw had a part in of `kl`, up to a
+            constant, so that it belongs to the f of `score`. None where all of `kl` is in closed
+            form, or without `score`.
     """
 
     z: Tensor
     kl: Tensor
     log_weight: Tensor | None
     score: Tensor | None = None
+    sampled_kl: Tensor | None = None
 
 
 class Posterior(ABC):

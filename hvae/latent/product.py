@@ -200,7 +200,17 @@ class ProductPosterior(Posterior):
         kl = self.space.join_columns([draw.kl for draw in draws])
         log_weights = [draw.log_weight for draw in draws if draw.log_weight is not None]
         scores = [draw.score for draw in draws if draw.score is not None]
-        return Draw(z, kl, _sum(log_weights), _sum(scores))
+        return Draw(z, kl, _sum(log_weights), _sum(scores), self._sampled_kl(draws))
+
+    def _sampled_kl(self, draws: Sequence[Draw]) -> Tensor | None:
+        """That of all families, 0 for those that have none; None if none has any."""
+        if all(draw.sampled_kl is None for draw in draws):
+            return None
+        nothing = [draw.kl.new_zeros(len(draw.z), *draw.kl.shape) for draw in draws]
+        parts = [draw.sampled_kl for draw in draws]
+        return self.space.join_columns(
+            [none if part is None else part for part, none in zip(parts, nothing, strict=True)]
+        )
 
 
 class ProductPrior(Prior):

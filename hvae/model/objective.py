@@ -25,20 +25,25 @@ def loss(terms: Terms, kl_weights: Tensor) -> Tensor:
     bound = (torch.mv(terms.kl, kl_weights) - gain).mean()
     if terms.score is None:
         return bound
-    return bound + _score_term(gain, terms.score)
+    return bound + _score_term(_cost(terms, gain, kl_weights), terms.score)
 
 
-def _score_term(gain: Tensor, score: Tensor) -> Tensor:
-    """REINFORCE: minus what depends on the draw times the score, a scalar of value 0.
+def _cost(terms: Terms, gain: Tensor, kl_weights: Tensor) -> Tensor:
+    """[K, R]: what of the loss depends on a draw, without gradients."""
+    cost = -gain.detach()
+    return cost if terms.sampled_kl is None else cost + terms.sampled_kl @ kl_weights
+
+
+def _score_term(error: Tensor, score: Tensor) -> Tensor:
+    """REINFORCE: the loss of every draw times the score, a scalar of value 0.
 
     With several samples a row the mean of its others is the baseline, which leaves the
     gradient unbiased (Mnih, Rezende 2016); with one there is none.
 
     Args:
-        gain: [K, R], log p(x | z), and r with its weight.
+        error: [K, R], without gradients.
         score: [K, R].
     """
-    error = -gain.detach()
     samples = len(error)
     if samples > 1:
         error = (error - error.mean(0)) * (samples / (samples - 1))

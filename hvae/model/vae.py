@@ -29,6 +29,7 @@ class Terms(NamedTuple):
         posterior: of the rows.
         log_ratio: [K, R], r = log p(z) / p0(z) of a learned prior p, of which `kl` knows nothing:
             it is to p0, uniform on spheres. None where p is p0.
+        sampled_kl: [K, R, n], as in `hvae.latent.Draw`, or None.
     """
 
     log_likelihood: Tensor
@@ -37,6 +38,7 @@ class Terms(NamedTuple):
     score: Tensor | None
     posterior: ProductPosterior
     log_ratio: Tensor | None = None
+    sampled_kl: Tensor | None = None
 
 
 class VAE(nn.Module):
@@ -181,14 +183,14 @@ class VAE(nn.Module):
         """
         posterior = self.posterior(x) if posterior is None else posterior
         data, covariates = self.split(x)
-        z, kl, log_weight, score = posterior.draw(rng, samples, with_log_weights)
+        z, kl, log_weight, score, sampled_kl = posterior.draw(rng, samples, with_log_weights)
         log_likelihood = self.likelihood.log_prob(self.decode(z, covariates), data)
         mixture = self.mixture if mixture is None else mixture
         if mixture is None:
-            return Terms(log_likelihood, kl, log_weight, score, posterior)
+            return Terms(log_likelihood, kl, log_weight, score, posterior, None, sampled_kl)
         log_ratio = mixture.log_ratio(z)
         log_weight = None if log_weight is None else log_weight + log_ratio
-        return Terms(log_likelihood, kl, log_weight, score, posterior, log_ratio)
+        return Terms(log_likelihood, kl, log_weight, score, posterior, log_ratio, sampled_kl)
 
 
 def _beside(x: Tensor, covariates: Tensor | None) -> Tensor:

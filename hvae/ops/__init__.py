@@ -13,16 +13,21 @@ from hvae.ops.log_mixture import log_mixture
 from hvae.ops.numbers import normal, uniform
 from hvae.ops.quantities import QUANTITIES
 from hvae.ops.sample import KAPPA_GRADIENTS, sample
+from hvae.ops.scaled_sample import MOST_LOG_SCALE, SCALE_FRAMES, ScaledDraw, scaled_sample
 
 __all__ = [
     "KAPPA_GRADIENTS",
+    "MOST_LOG_SCALE",
     "QUANTITIES",
+    "SCALE_FRAMES",
+    "ScaledDraw",
     "bernoulli_log_prob",
     "bessel",
     "log_area",
     "log_mixture",
     "normal",
     "sample",
+    "scaled_sample",
     "uniform",
     "vmf",
 ]

@@ -15,6 +15,7 @@ from hvae.reference.columns import log_area, vmf
 from hvae.reference.implicit import dtheta_dkappa
 from hvae.reference.numbers import normal, uniform
 from hvae.reference.sample import sample
+from hvae.reference.scaled_sample import scaled_sample
 from hvae.reference.stream import philox
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "normal",
     "philox",
     "sample",
+    "scaled_sample",
     "uniform",
     "vmf",
 ]

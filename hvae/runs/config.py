@@ -7,7 +7,7 @@ from typing import Any
 from hvae import data, devices
 from hvae.data import FileOptions
 from hvae.errors import Refused, refused_option
-from hvae.latent import KAPPA_GRADIENTS, PARAMETERIZATIONS, grammar, kl_weights
+from hvae.latent import KAPPA_GRADIENTS, PARAMETERIZATIONS, SCALE_FRAMES, grammar, kl_weights
 from hvae.model import LIKELIHOODS, NETWORKS, PRIORS
 from hvae.model.likelihoods import AUTO, DEFAULTS
 from hvae.runs import schema
@@ -64,6 +64,7 @@ class TrainConfig:
             `hvae.latent.KAPPA_GRADIENTS`.
         parameterization: how a raw number becomes a concentration and how large the decoder sees a
             sphere, one of `hvae.latent.PARAMETERIZATIONS`.
+        scale_frame: in which frame a scaled shell is stretched, one of `hvae.latent.SCALE_FRAMES`.
         kl_weights: of each component's KL, in the language of `hvae.latent.kl_weights`.
         prior: one of `hvae.model.PRIORS`.
         prior_components: of a learned prior.
@@ -202,7 +203,15 @@ class TrainConfig:
         one_of(lambda: tuple(PARAMETERIZATIONS)),
         "Of the concentration, from a number a that the network gives: exponential, m exp(a/2); "
         "scaled, 4m softplus(a) + 0.01; paper, softplus(a) + 1. The decoder sees spheres of radius "
-        "sqrt(m), under paper of radius 1.",
+        "sqrt(m), under paper of radius 1. Scaled shells are another matter: s in --shells.",
+        "NAME",
+        group=LATENT,
+    )
+    scale_frame: str = option(
+        "mean",
+        one_of(lambda: SCALE_FRAMES),
+        "Along what a scaled shell has its widths: mean, axes projected on the tangent space at "
+        "the mean direction; fixed, the axes themselves.",
         "NAME",
         group=LATENT,
     )
@@ -211,7 +220,8 @@ class TrainConfig:
         text(kl_weights.allowed),
         lambda: (
             f"What the KL of each component weighs in the loss: {kl_weights.allowed()}. "
-            "auto is 2 - least d / d for a sphere of d dimensions, 1 for others; equal is the ELBO."
+            "auto is 2 - least d / d for a von Mises-Fisher shell of d dimensions, 1 for others; "
+            "equal is the ELBO."
         ),
         "LIST",
         group=LATENT,

@@ -76,10 +76,14 @@ def test_a_quick_run_prints_tables_and_one_json_line_last():
             assert 0 < low <= q1 <= median <= q3 <= high < math.inf
         assert (figure["target"] is None) == (figure["met"] is None)
 
-    # The targets of the kernels, the draws, the two steps and the evaluation.
+    # The targets of the kernels, the draws, the five steps and the two evaluations.
     bounds = [figure for figure in figures if figure["target"]]
     assert [figure["section"] for figure in bounds] == (
-        [SECTIONS[0]] * 8 + [SECTIONS[1]] * 3 + [SECTIONS[2]] * 2 + [SECTIONS[3], SECTIONS[5]]
+        [SECTIONS[0]] * 8
+        + [SECTIONS[1]] * 3
+        + [SECTIONS[2]] * 5
+        + [SECTIONS[3]] * 2
+        + [SECTIONS[5]]
     )
     targets = document["targets"]
     assert targets["count"] == len(bounds) == len(targets["met"]) + len(targets["missed"])

@@ -45,6 +45,7 @@ OTHERS = {
     "lr": ("0.002", 0.002),
     "kappa_grad": ("naive", "naive"),
     "parameterization": ("scaled", "scaled"),
+    "scale_frame": ("fixed", "fixed"),
     "kl_weights": ("2.5", "2.5,2.5"),
     "samples": ("2", 2),
     "seed": ("6", 6),

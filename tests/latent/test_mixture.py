@@ -57,6 +57,17 @@ def test_its_density_is_that_of_the_distributions():
     assert torch.allclose(prior.log_prob(z), log_prob_by_parts(prior, z), rtol=0, atol=1e-11)
 
 
+def test_components_on_a_scaled_shell_are_plain():
+    """Their raw parameters are those of the posterior, whose widths have no part in it."""
+    scaled = space("s5")
+    raw = raw_of(scaled, C, 2.0)
+    plain = Mixture(space("5"), raw[:, :6], torch.zeros(C).double())
+    prior = Mixture(scaled, raw, torch.zeros(C).double())
+    z = prior.sample(random.stream(1, "user"), 1, 20, torch.float64)[0]
+    assert torch.equal(prior.log_ratio(z), plain.log_ratio(z))
+    assert torch.equal(z, plain.sample(random.stream(1, "user"), 1, 20, torch.float64)[0])
+
+
 def test_the_order_of_the_list_changes_nothing():
     """Raw parameters are packed by kind, points stand in the order of the list."""
     together, mixed = mixture("3,4,e2"), mixture("3,e2,4")

@@ -118,7 +118,7 @@ def test_importance_sampling_is_a_loop_over_rows_and_samples(likelihood, monkeyp
             weights = []
             for k in range(samples):
                 rng = random.stream(3, "evaluation", row=i, sample=k)
-                z, _, log_weight, _ = posterior.draw(rng, 1, with_log_weights=True)
+                z, _, log_weight, *_ = posterior.draw(rng, 1, with_log_weights=True)
                 seen = torch.cat([vae.latent.to_decoder(z)[0], row[None, 6:]], 1)
                 log_p = vae.likelihood.log_prob(vae.decoder(seen)[None], row[None, :6])
                 weights.append(log_p + log_weight)

@@ -70,6 +70,27 @@ def sample_backward_samples(dtype):
             )
 
 
+def scaled_sample_samples(dtype):
+    for raw, kappa, dims, rng, samples, gradient, shell in sample_samples(dtype):
+        scales = torch.randn(raw.shape, dtype=dtype).requires_grad_()
+        for frame, centred in ((0, True), (1, False)):
+            choices = (samples, frame, centred, gradient, shell)
+            yield (raw, kappa, scales, dims, rng, *choices)
+
+
+def scaled_sample_backward_samples(dtype):
+    rng = random.stream(1, "user")
+    for rows in (0, 5):
+        raw, kappa = inputs(rows, dtype)
+        scales = torch.randn(raw.shape, dtype=dtype)
+        for choices in ((0, True, 0, 3), (1, False, 1, 3)):
+            z, _, theta, _, _, kl, slope = C.scaled_sample(
+                raw, kappa, scales, DIMS, rng, 2, *choices
+            )
+            given = (raw, kappa, scales, theta, slope)
+            yield (torch.ones_like(z), torch.ones_like(kl), *given, DIMS, rng, *choices)
+
+
 def bernoulli_samples(dtype):
     for rows, images in ((6, 6), (6, 2), (0, 2)):
         logits, x = pixels(rows, images, 11, dtype)
@@ -105,6 +126,8 @@ SAMPLES = {
     "elements": elements_samples,
     "sample": sample_samples,
     "sample_backward": sample_backward_samples,
+    "scaled_sample": scaled_sample_samples,
+    "scaled_sample_backward": scaled_sample_backward_samples,
     "bernoulli": bernoulli_samples,
     "bernoulli_backward": bernoulli_backward_samples,
     "numbers": numbers_samples,

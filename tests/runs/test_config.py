@@ -52,6 +52,7 @@ NOT_ALLOWED = {
     "data_dir": [3, False],
     "likelihood": ["gauss", "", None, 3],
     "network": ["convolutions", "", None, 3],
+    "scale_frame": ["moving", "", "Mean", None, True],
     "checkpoint_every": [-1, -0.5, 1e10, float("nan"), float("inf"), True, "10", None],
 }
 
@@ -136,6 +137,7 @@ def test_what_changes_no_figure_is_not_deciding():
             lr=1, hidden=(5,), kappa_grad="reinforce", parameterization="scaled",
             kl_weights="0.1,2", samples=3, seed=2**63 - 1, device="cuda:1", threads=2,
             data_dir="somewhere", checkpoint_every=0, prior_components=3,
+            scale_frame="fixed",
         ),
     ],
 )  # fmt: skip

@@ -15,7 +15,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 
 FILES = ("data", "labels", "split", "split_seed", "image_shape", "layer", "covariate")
 PRIOR = ("prior", "prior_components")
-SINCE_3 = ("schema", "likelihood", "network", "checkpoint_every", *PRIOR, *FILES)
+SINCE_3 = ("schema", "likelihood", "network", "checkpoint_every", "scale_frame", *PRIOR, *FILES)
 SINCE_2 = ("kl_weights", "samples")
 
 

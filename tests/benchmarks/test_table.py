@@ -67,6 +67,18 @@ OTHER = {
     "samples": 3,
     "likelihood": "other",
     "network": "other",
+    "prior": "mixture",
+    "prior_components": 7,
+    "scale_frame": "fixed",
+}
+# Of a run on a file of one's own.
+OF_FILE = {
+    "labels": "kind",
+    "split": "0.6,0.2,0.2",
+    "split_seed": 3,
+    "image_shape": "2x2",
+    "layer": "raw",
+    "covariate": ("donor",),
 }
 
 
@@ -79,14 +91,15 @@ def others(monkeypatch):
 
 def test_every_setting_is_accounted_for():
     """A setting is other, a seed, or without effect: a new one must be put in its place here."""
-    assert set(SETTING.to_json()) == {*OTHER, groups.SEED, *groups.WITHOUT_EFFECT}
+    assert set(SETTING.to_json()) == {*OTHER, *OF_FILE, groups.SEED, *groups.WITHOUT_EFFECT}
 
 
-@pytest.mark.parametrize("name", OTHER)
+@pytest.mark.parametrize("name", [*OTHER, *OF_FILE])
 def test_runs_that_differ_in_a_setting_are_no_seeds_of_one(name, tmp_path):
     """Each line has the mean of its own runs, and names the setting, in its column or apart."""
-    seeds(tmp_path, [-100.0, -104.0])
-    seeds(tmp_path, [-200.0, -206.0], start=1, **{name: OTHER[name]})
+    file = {"data": "/rows.npy"} if name in OF_FILE else {}
+    seeds(tmp_path, [-100.0, -104.0], **file)
+    seeds(tmp_path, [-200.0, -206.0], start=1, **file, **{name: {**OTHER, **OF_FILE}[name]})
     one, other = summary(tmp_path)
     if one["LL"].startswith("-20"):
         one, other = other, one
@@ -96,7 +109,7 @@ def test_runs_that_differ_in_a_setting_are_no_seeds_of_one(name, tmp_path):
     shown = {value: column for column, value in table.COLUMNS.items()}.get(name, "other settings")
     assert different == {shown}
     if shown == "other settings":
-        values = [getattr(SETTING, name), OTHER[name]]
+        values = [getattr(SETTING, name), {**OTHER, **OF_FILE}[name]]
         texts = [",".join(map(str, v)) if name == "hidden" else str(v) for v in values]
         assert [one[shown], other[shown]] == [f"{name} {text}" for text in texts]
     else:

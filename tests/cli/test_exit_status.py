@@ -31,8 +31,8 @@ REFUSED = {
         "--parameterization: 'x' is not allowed; allowed: exponential, scaled, paper\n",
     ),
     "weights of another count": (
-        ["train", "--shells", "3,e2", "--kl-weights", "1"],
-        "--kl-weights: a list of 1 for a space of 2; allowed: auto or equal, or a number ",
+        ["train", "--shells", "3,e2,4", "--kl-weights", "1,2"],
+        "--kl-weights: a list of 2 for a space of 3; allowed: auto or equal, or a number ",
     ),
     "no weight": (
         ["train", "--shells", "3,e2", "--kl-weights", "1,0"],

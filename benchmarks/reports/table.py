@@ -119,7 +119,7 @@ def short(shells: str) -> str:
 
 
 def _text(value: object) -> str:
-    if value is None:
+    if value is None or value == []:
         return "-"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 

@@ -110,7 +110,8 @@ def test_runs_that_differ_in_a_setting_are_no_seeds_of_one(name, tmp_path):
     assert different == {shown}
     if shown == "other settings":
         values = [getattr(SETTING, name), {**OTHER, **OF_FILE}[name]]
-        texts = [",".join(map(str, v)) if name == "hidden" else str(v) for v in values]
+        texts = [",".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in values]
+        texts = ["-" if text in ("", "None") else text for text in texts]
         assert [one[shown], other[shown]] == [f"{name} {text}" for text in texts]
     else:
         assert "other settings" not in one

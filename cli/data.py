@@ -1,20 +1,17 @@
 """`hvae data`."""
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from hvae import data
 from hvae.model.likelihoods import resolved
 from hvae.runs import TrainConfig
-from hvae.runs.config import options
 from hvae.runs.data_of import data_of
 
 from . import _show as show
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+from ._settings import run_settings
 
 _BLOCK_NUMBERS = 1 << 20
 
@@ -33,26 +30,6 @@ def command() -> None:
 _DATA_DIR = click.option("--data-dir", metavar="FOLDER", help="As in train.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _QUIET = click.option("--quiet", is_flag=True, help="Show no progress.")
-
-
-def _of_train(*names: str) -> Callable[[Decorated], Decorated]:
-    """Options of `hvae train`, as they are there."""
-
-    def decorate(function: Decorated) -> Decorated:
-        for name, declared in reversed(options().items()):
-            if name in names:
-                default = None if declared.repeatable else getattr(TrainConfig, name)
-                function = click.option(
-                    f"--{name.replace('_', '-')}",
-                    default=default,
-                    show_default=default is not None,
-                    help=declared.help(),
-                    metavar=declared.metavar,
-                    multiple=declared.repeatable,
-                )(function)
-        return function
-
-    return decorate
 
 
 @command.command("list")
@@ -123,7 +100,7 @@ def fetch(name: str, data_dir: str | None, as_json: bool, quiet: bool) -> None:
 
 @command.command("check")
 @click.argument("file")
-@_of_train(*data.FILE_OPTIONS, "likelihood")
+@run_settings(*data.FILE_OPTIONS, "likelihood")
 @_JSON
 @_QUIET
 def check(file: str, as_json: bool, quiet: bool, **settings: Any) -> None:

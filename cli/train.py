@@ -1,8 +1,8 @@
 """`hvae train`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -13,30 +13,9 @@ from hvae.training.begin import train
 from hvae.training.resumption import resume
 
 from . import _show as show
-from ._groups import GroupedCommand, GroupedOption
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+from ._settings import GroupedCommand, run_settings
 
 _WITH_RESUME = {"run", "data_dir", "checkpoint_every", "tensorboard", "as_json", "quiet"}
-
-
-def _settings(command: Decorated) -> Decorated:
-    """An option for every field of `TrainConfig`, in their order."""
-    defaults = TrainConfig()
-    for name, declared in reversed(options().items()):
-        shown = None if name == "hidden" else getattr(defaults, name)
-        shown = None if shown == () else shown
-        command = click.option(
-            f"--{name.replace('_', '-')}",
-            default=shown,
-            show_default=shown is not None,
-            help=declared.help(),
-            metavar=declared.metavar,
-            cls=GroupedOption,
-            group=declared.group,
-            multiple=declared.repeatable,
-        )(command)
-    return command
 
 
 def _take_settings(ctx: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
@@ -74,7 +53,7 @@ def _observer(quiet: bool, tensorboard: bool) -> Iterator[Observer]:
 
 
 @click.command("train", cls=GroupedCommand)
-@_settings
+@run_settings()
 @click.option(
     "--config",
     metavar="FILE",

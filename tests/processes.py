@@ -8,7 +8,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from hvae import files
 from hvae.runs.checkpoints import Checkpoints
@@ -29,16 +31,17 @@ _STARTED = []
 class Command:
     """`hvae ARGUMENTS` as a process that has been started in the folder `cwd`.
 
-    It has the environment of the caller. What it says goes to files in `said`, else in `cwd`. With
-    `die`, the name of a function of `os` and a number, SIGKILL ends it in place of that call.
+    It has the environment of the caller, or another. What it says goes to files in `said`, else in
+    `cwd`. With `die`, the name of a function of `os` and a number, SIGKILL ends it in place of that
+    call.
     """
 
-    def __init__(self, *arguments, cwd, said=None, die=None):
+    def __init__(self, *arguments, cwd, said=None, die=None, env=None):
         number = next(_NUMBERS)
         self.paths = [(said or cwd) / f"{number}.{stream}" for stream in ("stdout", "stderr")]
         self.process = _FORKS.Process(
             target=_run,
-            args=([str(word) for word in arguments], cwd, self.paths, dict(os.environ), die),
+            args=([str(word) for word in arguments], cwd, self.paths, dict(env or os.environ), die),
             daemon=True,
         )
         self.process.start()
@@ -105,12 +108,14 @@ SHORT = ["--epochs", "2", "--warmup", "1", "--hidden", "24,16", "--shells", "3,e
 WHOLE = [sys.executable, "-c", "import sys; from hvae.cli import main; sys.exit(main())"]
 
 
-def hvae(*arguments, cwd, **options):
-    """`hvae ARGUMENTS` in an interpreter of its own, from start to end; what it says as text."""
-    command = [*WHOLE, *map(str, arguments)]
+def hvae(*arguments, cwd, env=None):
+    """`hvae ARGUMENTS` as a process, to its end; what it says as text."""
     if arguments and arguments[0] in ("train", "eval"):
-        command += ["--threads", "1"]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=150, **options)
+        arguments = (*arguments, "--threads", "1")
+    with tempfile.TemporaryDirectory() as said:
+        command = Command(*arguments, cwd=cwd, said=Path(said), env=env)
+        status = command.wait(150)
+        return subprocess.CompletedProcess(arguments, status, command.stdout, command.stderr)
 
 
 def shell(script, cwd):

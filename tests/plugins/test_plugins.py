@@ -35,17 +35,31 @@ SETTINGS = [
 SECONDS = 120
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The folder to work in."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """The folder to work in, with the example package installed for its processes."""
-    metadata = tmp_path / "site" / "hvae_example-1.0.dist-info"
-    metadata.mkdir(parents=True)
+def installed(home, monkeypatch):
+    """That folder, with the example package installed for its processes."""
+    metadata = home / "site" / "hvae_example-1.0.dist-info"
+    metadata.mkdir(parents=True, exist_ok=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: hvae-example\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
     path = [str(metadata.parent), str(Path(__file__).parent)]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.chdir(home)
+    return home
+
+
+@pytest.fixture
+def whole(installed):
+    """A run that nothing cut short, which the tests share."""
+    if not Path("whole").exists():
+        run("train", *SETTINGS, "--epochs", "6", "--out", "whole", "--quiet")
+    return installed / "whole"
 
 
 def run(*arguments, status=0):
@@ -58,12 +72,11 @@ def run(*arguments, status=0):
 
 
 @pytest.mark.slow
-def test_a_package_adds_a_component_a_likelihood_and_a_network(installed):
+def test_a_package_adds_a_component_a_likelihood_and_a_network(whole):
     text = "".join(run("train", "--help").split())  # lines break at hyphens too
     for name in ("l1tol4096", "unit-gaussian", "one-convolution"):
         assert name in text
-    run("train", *SETTINGS, "--epochs", "3", "--out", "whole", "--quiet")
-    config = json.loads((installed / "whole" / "config.json").read_text())
+    config = json.loads((whole / "config.json").read_text())
     assert (config["shells"], config["likelihood"]) == ("3,l2", "unit-gaussian")
     assert config["network"] == "one-convolution"
 
@@ -76,8 +89,7 @@ def test_a_package_adds_a_component_a_likelihood_and_a_network(installed):
 
 
 @pytest.mark.slow
-def test_its_runs_go_on_after_a_kill(installed):
-    run("train", *SETTINGS, "--epochs", "6", "--out", "whole", "--quiet")
+def test_its_runs_go_on_after_a_kill(whole):
     arguments = [*COMMAND, "train", *SETTINGS, "--epochs", "6", "--out", "cut", "--quiet"]
     process = subprocess.Popen(arguments)
     try:
@@ -89,11 +101,10 @@ def test_its_runs_go_on_after_a_kill(installed):
         process.send_signal(signal.SIGKILL)
         process.wait()
     run("train", "--resume", "cut", "--quiet")
-    assert outcome(Path("cut")) == outcome(Path("whole"))
+    assert outcome(Path("cut")) == outcome(whole)
 
 
-def test_without_the_package_its_names_are_refused_in_one_line(installed, monkeypatch):
-    run("train", *SETTINGS, "--epochs", "1", "--out", "whole", "--quiet")
+def test_without_the_package_its_names_are_refused_in_one_line(whole, monkeypatch):
     monkeypatch.delenv("PYTHONPATH")
     said = run("eval", "whole", status=2)
     assert (

@@ -19,16 +19,16 @@ CELLS, TYPES = "cells.h5ad", "bulk_labels"
 
 # What each run is trained with, and which of its pictures these pages show.
 RUNS = {
-    "sphere": (["--shells", "3"], ["spheres"]),
+    "digits-on-s2": (["--shells", "3"], ["spheres"]),
     "digits": (["--shells", "3,3,3,3"], ["kl-by-shell", "spheres", "great-circles"]),
-    "uneven": (["--shells", "3,3,2,2,10"], ["kl-by-shell", "training"]),
+    "uneven": (["--shells", "3,3,2,2,10"], ["kl-by-shell"]),
     "caltech": (
         ["--dataset", "caltech", "--shells", "10,10,10,11"],
-        ["kl-by-shell", "reconstructions", "great-circles", "wide-shells"],
+        ["reconstructions", "great-circles", "wide-shells"],
     ),
     "static-mnist": (
         ["--dataset", "static-mnist", "--shells", "3,3,3,10", "--epochs", "150"],
-        ["prior", "great-circles", "interpolation"],
+        ["prior", "interpolation"],
     ),
     "cells": (
         ["--data", CELLS, "--labels", TYPES, "--shells", "3", "--kl-weights", "equal"],
@@ -72,7 +72,7 @@ def main() -> None:
             settings = [*settings, "--data-dir", str(options.data)]
         if not (run / "result.json").exists():
             hvae("train", *settings, *SEED, "--out", str(run), "--quiet")
-        split = ["--split", "train"] if name in ("sphere", "cells") else []
+        split = ["--split", "train"] if name in ("digits-on-s2", "cells") else []
         only = [word for picture in pictures for word in ("--only", picture)]
         hvae("plot", str(run), *only, *split)
         for picture in pictures:

@@ -85,6 +85,15 @@ def test_train_and_eval(tmp_path, capfd, name, write, found, rows):
     assert np.abs(others).max() < 1e-5  # a row alone and in a batch, float32
 
 
+def test_pictures_have_the_names_of_the_labels(tmp_path, capfd):
+    typed = cells(tmp_path / "cells.h5ad")
+    assert main(["train", "--data", "cells.h5ad", *SHORT, *typed, "--out", "run", "--quiet"]) == 0
+    assert main(["plot", "run", "--only", "spheres", "--split", "train", "--quiet"]) == 0
+    assert capfd.readouterr().out.split()[-2:] == ["run/plots/spheres.png", "run/plots/spheres.svg"]
+    shown = (tmp_path / "run" / "plots" / "spheres.svg").read_text()
+    assert all(f">{name}</text>" in shown for name in ("B", "NK", "T"))
+
+
 def load(name):
     """All rows of a file, as `hvae.data` reads them for the run."""
     run = load_run("run")

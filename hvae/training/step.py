@@ -12,6 +12,8 @@ from hvae.model import VAE, loss
 from hvae.rows import Rows
 from hvae.training.divergence import NotFinite, first_bad_component
 
+_JOINED = 64  # steps
+
 
 class Trace(NamedTuple):
     """What a step leaves on the device, to be read at the end of the epoch.
@@ -29,6 +31,39 @@ class Trace(NamedTuple):
     raw: Tensor
     raw_gradient: Tensor
     log_ratio: Tensor | None = None
+
+
+class Traces:
+    """What the steps of an epoch leave.
+
+    Small tensors that stay between large ones that go would keep the allocator from using its
+    memory again, a tenth of a megabyte a step. So they are joined now and then.
+    """
+
+    def __init__(self) -> None:
+        self._single: list[Trace] = []
+        self._joined: list[Trace] = []
+
+    def add(self, trace: Trace) -> None:
+        """That of the next step."""
+        self._single.append(trace._replace(raw_gradient=trace.raw_gradient[None]))
+        if len(self._single) == _JOINED:
+            self._join()
+
+    def whole(self) -> Trace:
+        """That of all rows, in the order of their steps; raw_gradient is [steps, raw_width]."""
+        self._join()
+        return _joined(self._joined)
+
+    def _join(self) -> None:
+        if self._single:
+            self._joined.append(_joined(self._single))
+            self._single = []
+
+
+def _joined(traces: Sequence[Trace]) -> Trace:
+    columns = zip(*traces, strict=True)
+    return Trace._make(None if column[0] is None else torch.cat(column) for column in columns)
 
 
 class Trainer:
@@ -142,19 +177,14 @@ class Trainer:
         streams = self._streams(len(batches))
         skipped = torch.zeros(len(batches), device=self.device)
         kl_weights = warmup_factor * self.kl_weights
-        traces = []
+        traces = Traces()
         for batch, rng, skip in zip(batches, streams, skipped.unbind(), strict=True):
             before_step()
-            traces.append(self.step(rows.index_select(0, batch), rng, kl_weights, skip))
+            traces.add(self.step(rows.index_select(0, batch), rng, kl_weights, skip))
         self.steps += len(batches)
-        self._check(traces, skipped, epoch)
-        ratios = [trace.log_ratio for trace in traces if trace.log_ratio is not None]
-        return summary(
-            torch.cat([trace.log_likelihood for trace in traces]),
-            torch.cat([trace.kl for trace in traces]),
-            torch.cat([trace.concentration for trace in traces]),
-            torch.cat(ratios) if ratios else None,
-        )
+        whole = traces.whole()
+        self._check(whole, skipped, epoch)
+        return summary(whole.log_likelihood, whole.kl, whole.concentration, whole.log_ratio)
 
     def _streams(self, count: int) -> tuple[Tensor, ...]:
         """The streams of the next steps: their step is the step's number, counted from 0."""
@@ -162,14 +192,18 @@ class Trainer:
         table[:, 1] = torch.arange(self.steps, self.steps + count, device=self.device)
         return table.unbind()
 
-    def _check(self, traces: Sequence[Trace], skipped: Tensor, epoch: int) -> None:
+    def _check(self, whole: Trace, skipped: Tensor, epoch: int) -> None:
         bad = skipped.nonzero().flatten().tolist()
         if bad:
-            trace = traces[bad[0]]
+            rows = slice(bad[0] * self.batch_size, (bad[0] + 1) * self.batch_size)
             component = first_bad_component(
-                self.model.latent, trace.log_likelihood, trace.kl, trace.raw, trace.raw_gradient
+                self.model.latent,
+                whole.log_likelihood[rows],
+                whole.kl[rows],
+                whole.raw[rows],
+                whole.raw_gradient[bad[0]],
             )
-            step = self.steps - len(traces) + bad[0]
+            step = self.steps - len(skipped) + bad[0]
             raise NotFinite(epoch, step, component, "the loss or a gradient")
 
 

@@ -10,6 +10,7 @@ from few import digits, trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hvae import random
+from hvae.training import step as steps
 from hvae.training.divergence import NotFinite
 from hvae.training.step import Trainer, epoch_permutation
 
@@ -228,3 +229,45 @@ class TestWork:
         assert names.count("sample") == names.count("sample_backward") == 1
         views = {"t", "transpose", "view", "_unsafe_view", "split_with_sizes", "detach", "expand"}
         assert len([name for name in names if name not in views]) <= most
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("each", [1, 2, 3, 64])
+def test_traces_are_joined_in_the_order_of_their_steps(monkeypatch, each, learned):
+    monkeypatch.setattr(steps, "_JOINED", each)
+    traces = steps.Traces()
+    for number, rows in enumerate((4, 4, 4, 4, 2)):
+        one = torch.full((rows,), float(number))
+        columns = (one[:, None].expand(-1, 2), one[:, None], one[:, None].expand(-1, 3))
+        traces.add(
+            steps.Trace(one, *columns, torch.full((3,), float(number)), one if learned else None)
+        )
+    whole = traces.whole()
+    expected = torch.tensor([0.0, 1, 2, 3]).repeat_interleave(4).tolist() + [4.0, 4.0]
+    assert whole.log_likelihood.tolist() == whole.concentration[:, 0].tolist() == expected
+    assert whole.kl.shape == (18, 2) and whole.raw.shape == (18, 3)
+    assert whole.raw_gradient[:, 1].tolist() == [0, 1, 2, 3, 4]
+    assert (whole.log_ratio.tolist() == expected) if learned else (whole.log_ratio is None)
+
+
+@pytest.mark.parametrize("each", [1, 2, 64])
+def test_a_step_that_is_not_finite_is_found_among_joined_ones(monkeypatch, each):
+    """The third of three: its raw parameters alone are not finite, of the second component."""
+    monkeypatch.setattr(steps, "_JOINED", each)
+    made = trainer(batch_size=10)
+    original = made.model.posterior
+    seen = []
+
+    def spoiled(x):
+        posterior = original(x)
+        seen.append(len(x))
+        if len(seen) < 3:
+            return posterior
+        column = int((made.model.latent.raw_owner == 1).nonzero()[0])
+        raw = posterior.raw.clone()
+        raw[0, column] = float("inf")
+        return made.model.latent.posterior(raw)
+
+    monkeypatch.setattr(made.model, "posterior", spoiled)
+    with pytest.raises(NotFinite, match=r"epoch 1, step 2, shell 2 of 2 \(e2\)"):
+        made.epoch(digits().train[:30], 1)

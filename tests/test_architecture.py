@@ -1,6 +1,7 @@
 """Imports point one way: which folder may know which, and what a package loads when imported."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -153,3 +154,13 @@ def test_the_library_never_prints():
         calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
         names = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
         assert "print" not in names, path
+
+
+def test_every_file_of_a_package_is_installed_with_it():
+    """What is no module is named among the package data."""
+    text = (ROOT.parent / "pyproject.toml").read_text()
+    (patterns,) = re.findall(r"^hvae = (\[.*\])$", text, re.MULTILINE)
+    given = {path for pattern in ast.literal_eval(patterns) for path in ROOT.glob(pattern)}
+    other = {path for path in ROOT.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    other = {path for path in other if path.suffix not in (".py", ".so") and path.name[0] != "."}
+    assert other == given

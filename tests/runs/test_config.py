@@ -23,6 +23,7 @@ NOT_ALLOWED = {
     "parameterization": ["exp", "", None],
     "prior": ["normal", "", None],
     "prior_components": [0, 65537, 1.5, True, None],
+    "prior_precision": [0, -1.0, 10001.0, float("nan"), "10", True],
     "kl_weights": [
         "",
         "x",

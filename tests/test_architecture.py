@@ -49,6 +49,10 @@ MAY_IMPORT = {
         *{"build", "data", "devices", "errors", "evaluation", "latent", "memory", "model"},
         *{"observer", "ops", "random", "rows", "runs"},
     },
+    "studies": {
+        *{"data", "devices", "errors", "evaluation", "extras", "files", "latent", "observer"},
+        *{"rows", "runs", "training"},
+    },
     "estimator": {
         *{"data", "description", "devices", "errors", "evaluation", "memory", "model", "random"},
         *{"rows", "runs", "training"},

@@ -11,7 +11,7 @@ from hvae.model import LIKELIHOODS, NETWORKS
 
 _COMMANDS = [
     *([], ["train"], ["eval"], ["info"], ["runs"], ["plot"]),
-    *(["encode"], ["decode"], ["sample"], ["score"]),
+    *(["encode"], ["decode"], ["sample"], ["score"], ["sweep"], ["table"]),
 ]
 
 

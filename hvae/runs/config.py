@@ -287,6 +287,7 @@ class TrainConfig:
         )
         self._set("hidden", self.hidden or NETWORKS[self.network].widths)
         self._set("lr", float(self.lr))
+        self._set("prior_precision", float(self.prior_precision))
         self._set("checkpoint_every", float(self.checkpoint_every))
         if self.data_dir is not None:
             self._set("data_dir", data.absolute_folder(self.data_dir))

@@ -79,6 +79,12 @@ def test_the_defaults_are_the_protocol():
     assert (config.lr, config.batch_size, config.hidden) == (1e-3, 100, (256, 128))
 
 
+@pytest.mark.parametrize("name", ["lr", "prior_precision", "checkpoint_every"])
+def test_a_real_number_given_as_an_integer_is_kept_as_a_real_one(name):
+    """So that config.json has one text for one value."""
+    assert repr(getattr(TrainConfig(**{name: 3}), name)) == "3.0"
+
+
 @pytest.mark.parametrize("network", ["mlp", "gated", "conv"])
 def test_widths_that_are_not_given_are_the_networks(network):
     """config.json has numbers, whatever was given."""

@@ -10,6 +10,7 @@ from hvae.description import DataDescription, Kind
 from hvae.model import VAE
 from hvae.runs import TrainConfig
 from hvae.runs.assembly import assemble
+from hvae.runs.products import with_products
 from hvae.training.step import Trainer
 
 PIXELS = 784
@@ -33,9 +34,13 @@ def concentrations(count: int, device: torch.device) -> Tensor:
 
 
 def network(shells: str, device: torch.device) -> VAE:
-    """The paper's network with the latent space `shells`, its weights as training begins."""
+    """The paper's network with the latent space `shells`, its weights as training begins.
+
+    Its products are those that `hvae train` would choose here, for torch's present threads.
+    """
     data = DataDescription((PIXELS,), Kind.BINARY)
-    model = assemble(TrainConfig(shells=shells, hidden=HIDDEN), data)
+    config = TrainConfig(shells=shells, hidden=HIDDEN, device=str(device))
+    model = assemble(with_products(config), data)
     model.initialize(seed=0)
     return model.to(device)
 

@@ -11,7 +11,7 @@ from hvae.latent import Mixture, Prior, Product, ProductPosterior
 from hvae.model.initial_weights import initialize
 from hvae.model.learned_priors import LearnedPrior
 from hvae.model.likelihood import Likelihood
-from hvae.model.mlp import linear
+from hvae.model.linear import linear
 from hvae.model.network import Network
 from hvae.rows import Rows
 

@@ -10,6 +10,7 @@ from hvae.errors import Refused, refused_option
 from hvae.latent import KAPPA_GRADIENTS, PARAMETERIZATIONS, SCALE_FRAMES, grammar, kl_weights
 from hvae.model import LIKELIHOODS, NETWORKS, PRIORS
 from hvae.model.likelihoods import AUTO, DEFAULTS
+from hvae.ops import PRODUCTS
 from hvae.runs import schema
 from hvae.runs.options import Option, Rule, integer, number, one_of, option, text
 
@@ -73,6 +74,9 @@ class TrainConfig:
         device: "cpu", "cuda" or "cuda:N".
         threads: CPU threads. A step takes a few milliseconds, so that a second thread gains little,
             and threads wait for each other where another process holds one of the cores.
+        products: which library multiplies matrices on a CPU, one of `hvae.ops.PRODUCTS`, or "auto":
+            the one that a short measurement finds the faster (`hvae.runs.products`). A run has the
+            name of what was found in its settings, since the last bits depend on it.
         data_dir: folder of the data files; None is $HVAE_DATA_DIR or the user's cache. Another is
             kept as an absolute path, so that the run is found from every folder.
         checkpoint_every: seconds of work between checkpoints at most, where an epoch takes less;
@@ -241,6 +245,14 @@ class TrainConfig:
         1,
         integer(1, 1024),
         "CPU threads; a step is short, and few networks gain from more than 2.",
+        group=MACHINE,
+    )
+    products: str = option(
+        AUTO,
+        one_of(lambda: (AUTO, *PRODUCTS)),
+        f"What multiplies matrices on a CPU: {', '.join((AUTO, *PRODUCTS))}. auto measures which "
+        "is faster here, once for a machine.",
+        "NAME",
         group=MACHINE,
     )
     data_dir: str | None = option(

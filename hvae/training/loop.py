@@ -15,6 +15,7 @@ from hvae.devices import available_device
 from hvae.errors import Diverged, EnvironmentProblem, Interrupted
 from hvae.latent import kl_weights
 from hvae.observer import Observer
+from hvae.ranks import ALONE, LostRank, Ranks
 from hvae.runs import RunFolder, TrainConfig
 from hvae.runs.assembly import assemble
 from hvae.runs.checkpoints import State
@@ -24,19 +25,24 @@ from hvae.training.interrupts import Interrupts
 from hvae.training.protocol import TrainingState
 
 
-def open_state(config: TrainConfig, dataset: data.Dataset) -> TrainingState:
+def open_state(config: TrainConfig, dataset: data.Dataset, ranks: Ranks = ALONE) -> TrainingState:
     """The beginning of training with these settings, on their device.
+
+    Args:
+        config, dataset: what is trained on what.
+        ranks: who trains together.
 
     Raises:
         Refused: the settings do not fit the data, or the device is not there.
     """
-    device = available_device(config.device)
+    device = available_device(ranks.device(config.device))
     model = assemble(config, dataset.description)
     model.initialize(config.seed)
     model.observe(dataset.train, config.seed)
     components = model.latent.components
     weights = kl_weights.parse(config.kl_weights, components, config.learned_prior)
-    return TrainingState(config, model.to(device), dataset.to(device), weights, dataset.warnings)
+    there = (model.to(device), dataset.to(device))
+    return TrainingState(config, *there, weights, dataset.warnings, ranks)
 
 
 class TrainingLoop:
@@ -74,6 +80,7 @@ class TrainingLoop:
         """Train to the end and write the result; what `hvae.train` returns and raises."""
         self.interrupts.wait()
         try:
+            self.state.agree()
             stopped, divergence = self._run()
             checkpoint = self._save()
             result = self._result(stopped, divergence)
@@ -85,10 +92,13 @@ class TrainingLoop:
             number = getattr(error, "number", signal.SIGINT)
             raise Interrupted(number, f"interrupted; {self._kept()}") from None
         except EnvironmentProblem as error:
+            if isinstance(error, LostRank):
+                self._save()
             raise EnvironmentProblem(f"{error}; {self._kept()}") from error
         if divergence is not None:
             raise Diverged(f"{divergence}; the last good checkpoint is {checkpoint}")
-        return {"run": str(self.folder.path), **result}
+        told: dict[str, Any] = self.state.ranks.told({"run": str(self.folder.path), **result})
+        return told
 
     def _run(self) -> tuple[str, NotFinite | None]:
         """Why it ended."""
@@ -101,6 +111,9 @@ class TrainingLoop:
                     self._save()
         except NotFinite as error:
             return "diverged", error
+        except LostRank:
+            self.interrupts.check()  # of a signal to all, which ended others first
+            raise
         return str(self.state.ended), None
 
     def _save(self) -> Path:
@@ -157,6 +170,7 @@ class TrainingLoop:
             "warnings": progress.warnings,
             "parameters": sum(p.numel() for p in self.state.model.parameters()),
             "threads": torch.get_num_threads(),
+            "ranks": self.state.ranks.count,
             "versions": build.versions(),
             "seconds": progress.seconds,
             "finished": datetime.now(timezone.utc).isoformat(),

@@ -7,20 +7,25 @@ It knows no file: what must outlive the process is `TrainingState.progress` and
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from hvae.errors import Refused
 from hvae.evaluation.elbo import elbo
 from hvae.model import VAE
+from hvae.ranks import ALONE, Ranks
 from hvae.rows import Rows
 from hvae.training.divergence import NO_COMPONENT, NotFinite
 from hvae.training.step import Trainer
 
 IMPROVEMENT = 0.01  # nats of validation ELBO (docs/protocol.md)
+
+_OF_A_BATCH = (_BatchNorm, _DropoutNd)
 
 
 class TrainingData(Protocol):
@@ -143,6 +148,10 @@ class TrainingState:
         data: its tensors on that device.
         kl_weights: [n], of every component's KL after the warm-up.
         warnings: that the result must carry.
+        ranks: the processes that train this model together; call `agree` before the first epoch.
+
+    Raises:
+        Refused: a layer of the model looks at a whole batch, and there are several ranks.
     """
 
     def __init__(
@@ -152,7 +161,10 @@ class TrainingState:
         data: TrainingData,
         kl_weights: Sequence[float],
         warnings: Sequence[str] = (),
+        ranks: Ranks = ALONE,
     ) -> None:
+        _refuse_to_divide(model, ranks)
+        self.ranks = ranks
         self.settings = settings
         self.data = data
         self.model = model
@@ -163,6 +175,7 @@ class TrainingState:
             settings.seed,
             settings.samples,
             kl_weights,
+            ranks,
         )
         first = max(1, min(settings.warmup, settings.epochs))
         self.selection = Selection(first, settings.lookahead)
@@ -221,7 +234,7 @@ class TrainingState:
         factor = warmup_factor(epoch, settings.warmup)
         rows = self.data.epoch(settings.seed, epoch)
         training = self.trainer.epoch(rows, epoch, factor, before_step)
-        validation = elbo(self.model, self.data.validation, settings.seed)
+        validation = elbo(self.model, self.data.validation, settings.seed, self.ranks)
         if not math.isfinite(validation["elbo"]):
             raise NotFinite(epoch, self.trainer.steps - 1, NO_COMPONENT, "the validation ELBO")
         self._keep(epoch, validation)
@@ -261,6 +274,16 @@ class TrainingState:
         if progress.best_epoch > progress.epoch or (progress.best_epoch > 0) != has_best:
             raise Refused("its best epoch is not one")
 
+    def agree(self) -> None:
+        """Let every rank be where rank 0 is."""
+        if self.ranks.count == 1:
+            return
+        progress = Progress(**self.ranks.told(asdict(self._progress)))
+        for tensors in self.tensors.values():
+            self.ranks.spread(list(tensors.values()))
+        if self.ranks.rank > 0:
+            self.restore(progress, self.tensors)
+
     def restore(self, progress: Progress, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Go back to progress that was checked, with the tensors that belong to it."""
         for snapshot, name in ((self.last, "weights"), (self.optimizer, "optimizer")):
@@ -274,3 +297,13 @@ class TrainingState:
         own = self._progress.warnings
         more = [text for text in progress.warnings if text not in own]
         self._progress = replace(progress, warnings=[*own, *more])
+
+
+def _refuse_to_divide(model: VAE, ranks: Ranks) -> None:
+    """Raises Refused for a layer whose outcome for a row depends on who else computes."""
+    whole = [name for name, layer in model.named_modules() if isinstance(layer, _OF_A_BATCH)]
+    if whole and ranks.count > 1:
+        raise Refused(
+            f"--network: {whole[0]} is a layer that looks at a whole batch or draws for it; "
+            "allowed for several ranks: networks without batch normalization and dropout"
+        )

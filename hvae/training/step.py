@@ -8,8 +8,10 @@ from torch import Tensor
 
 from hvae import ops, random
 from hvae.evaluation.elbo import summary
-from hvae.model import VAE, loss
+from hvae.model import VAE, Terms, loss
+from hvae.ranks import ALONE, Ranks
 from hvae.rows import Rows
+from hvae.training.adam import Adam
 from hvae.training.divergence import NotFinite, first_bad_component
 
 _JOINED = 64  # steps
@@ -79,6 +81,7 @@ class Trainer:
         seed: of the streams "train" and "shuffle".
         samples: draws of a row in a step; the loss is their mean.
         kl_weights: [n], of every component's KL after the warm-up; None for 1.
+        ranks: the processes that share the rows of every batch; each has the whole model.
     """
 
     def __init__(
@@ -89,62 +92,58 @@ class Trainer:
         seed: int = 0,
         samples: int = 1,
         kl_weights: Sequence[float] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.model = model
+        self.ranks = ranks
         self.batch_size = batch_size
         self.samples = samples
         self.seed = seed
         self.steps = 0
         self.parameters = list(model.parameters())
         self.device = self.parameters[0].device
-        self.optimizer = torch.optim.Adam(self.parameters, lr=lr, fused=True)
+        self.optimizer = Adam(dict(model.named_parameters()), lr)
         self._one = torch.ones((), device=self.device)
+        raw_bias = model.to_posterior.bias
+        self._raw_bias = next(i for i, p in enumerate(self.parameters) if p is raw_bias)
         weights = kl_weights or [1.0] * len(model.latent.components)
         self.kl_weights = torch.tensor(weights, device=self.device)
-        self._state = {
-            name: {
-                "step": torch.zeros((), device=self.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
-            for name, parameter in model.named_parameters()
-        }
-        self.optimizer.state.update(zip(self.parameters, self._state.values(), strict=True))
 
     def optimizer_state(self) -> dict[str, Tensor]:
         """Adam's live tensors by name; a copy into them restores the optimizer."""
-        return {
-            f"{name}.{key}": tensor
-            for name, state in self._state.items()
-            for key, tensor in state.items()
-        }
+        return self.optimizer.state()
 
-    def step(self, rows: Tensor, rng: Tensor, kl_weights: Tensor, skipped: Tensor) -> Trace:
+    def step(
+        self,
+        rows: Tensor,
+        rng: Tensor,
+        kl_weights: Tensor,
+        skipped: Tensor,
+        of: int | None = None,
+    ) -> Trace:
         """One update of the weights.
 
         Args:
-            rows: [R, D], as the data set has them.
-            rng: the stream of this step.
+            rows: [R, D], as the data set has them; this rank's part of the batch.
+            rng: the stream of this step, from the first of these rows on.
             kl_weights: [n], the weight of every component's KL.
             skipped: scalar; it becomes 1 if the loss or a gradient is not finite.
+            of: rows in the whole batch; None where these are all.
         """
         terms = self.model.terms(rows, rng, self.samples)
-        value = loss(terms, kl_weights)
+        value = _part_of_loss(terms, kl_weights, len(rows), of or len(rows))
         value.backward()
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        torch._amp_foreach_non_finite_check_and_unscale_(
-            [*gradients, value.detach()], skipped, self._one
-        )
-        self.optimizer.found_inf = skipped  # type: ignore[attr-defined]
-        self.optimizer.step()
-        raw_gradient = self.model.to_posterior.bias.grad
-        assert raw_gradient is not None
+        found = [*map(_gradient, self.parameters), value.detach()]
+        found = self.ranks.sum(found)
+        torch._amp_foreach_non_finite_check_and_unscale_(found, skipped, self._one)
+        gradients = found[:-1]
+        self.optimizer.update(gradients, skipped)
         trace = Trace(
             _over_samples(terms.log_likelihood),
             terms.kl.detach(),
             terms.posterior.concentration.detach(),
             terms.posterior.raw.detach(),
-            raw_gradient,
+            gradients[self._raw_bias],
             None if terms.log_ratio is None else _over_samples(terms.log_ratio),
         )
         for parameter in self.parameters:
@@ -174,23 +173,56 @@ class Trainer:
         """
         order = epoch_permutation(len(rows), self.seed, epoch, self.device)
         batches = order.split(self.batch_size)
-        streams = self._streams(len(batches))
+        parts = [self.ranks.share(len(batch)) for batch in batches]
+        streams = self._streams([part.start for part in parts])
         skipped = torch.zeros(len(batches), device=self.device)
         kl_weights = warmup_factor * self.kl_weights
         traces = Traces()
-        for batch, rng, skip in zip(batches, streams, skipped.unbind(), strict=True):
+        for batch, part, rng, skip in zip(batches, parts, streams, skipped.unbind(), strict=True):
             before_step()
-            traces.add(self.step(rows.index_select(0, batch), rng, kl_weights, skip))
+            mine = rows.index_select(0, batch[part])
+            traces.add(self.step(mine, rng, kl_weights, skip, len(batch)))
         self.steps += len(batches)
-        whole = traces.whole()
+        whole = self._of_all_ranks(traces.whole(), parts, len(order))
         self._check(whole, skipped, epoch)
         return summary(whole.log_likelihood, whole.kl, whole.concentration, whole.log_ratio)
 
-    def _streams(self, count: int) -> tuple[Tensor, ...]:
-        """The streams of the next steps: their step is the step's number, counted from 0."""
-        table = random.stream(self.seed, "train", device=self.device).repeat(count, 1)
-        table[:, 1] = torch.arange(self.steps, self.steps + count, device=self.device)
-        return table.unbind()
+    def _of_all_ranks(self, trace: Trace, parts: Sequence[slice], rows: int) -> Trace:
+        """The trace of all rows of an epoch, in their order; raw_gradient is of all already.
+
+        Args:
+            trace: of this rank.
+            parts: of every batch, what this rank had.
+            rows: of the epoch.
+        """
+        starts = range(0, rows, self.batch_size)
+        mine = [
+            torch.arange(first + part.start, first + part.stop)
+            for first, part in zip(starts, parts, strict=True)
+        ]
+        places = torch.cat(mine).to(self.device)
+
+        def whole(part: Tensor) -> Tensor:
+            return self.ranks.whole(part, places, rows)
+
+        return Trace(
+            whole(trace.log_likelihood),
+            whole(trace.kl),
+            whole(trace.concentration),
+            whole(trace.raw),
+            trace.raw_gradient,
+            None if trace.log_ratio is None else whole(trace.log_ratio),
+        )
+
+    def _streams(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
+        """The streams of the next steps, from these rows on.
+
+        Their step is the step's number, counted from 0.
+        """
+        table = random.stream(self.seed, "train").repeat(len(rows), 1)
+        table[:, 1] = torch.arange(self.steps, self.steps + len(rows))
+        table[:, 2] = torch.tensor(rows)
+        return table.to(self.device).unbind()
 
     def _check(self, whole: Trace, skipped: Tensor, epoch: int) -> None:
         bad = skipped.nonzero().flatten().tolist()
@@ -205,6 +237,20 @@ class Trainer:
             )
             step = self.steps - len(skipped) + bad[0]
             raise NotFinite(epoch, step, component, "the loss or a gradient")
+
+
+def _part_of_loss(terms: Terms, kl_weights: Tensor, rows: int, of: int) -> Tensor:
+    """What some of the rows of a batch add to its loss, which is a mean over all of them."""
+    if rows == of:
+        return loss(terms, kl_weights)
+    if rows == 0:
+        return terms.log_likelihood.sum()  # 0, and so are its gradients
+    return loss(terms, kl_weights) * (rows / of)
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    """That of the backward pass, which a parameter without a part in the loss has none of."""
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 def _over_samples(values: Tensor) -> Tensor:

@@ -90,12 +90,12 @@ def test_a_quick_run_prints_tables_and_one_json_line_last(quick):
             assert 0 < low <= q1 <= median <= q3 <= high < math.inf
         assert (figure["target"] is None) == (figure["met"] is None)
 
-    # The targets of the kernels, the draws, the five steps and the two evaluations.
+    # The targets of the kernels, the draws, the five steps and a floor, the two evaluations.
     bounds = [figure for figure in figures if figure["target"]]
     assert [figure["section"] for figure in bounds] == (
         [SECTIONS[0]] * 8
         + [SECTIONS[1]] * 3
-        + [SECTIONS[2]] * 5
+        + [SECTIONS[2]] * 6
         + [SECTIONS[3]] * 2
         + [SECTIONS[5]]
     )

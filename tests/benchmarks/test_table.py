@@ -117,7 +117,10 @@ def test_runs_that_differ_in_a_setting_are_no_seeds_of_one(name, tmp_path):
         assert "other settings" not in one
 
 
-@pytest.mark.parametrize("name, value", [("device", "cuda"), ("threads", 4), ("data_dir", "x")])
+@pytest.mark.parametrize(
+    "name, value",
+    [("device", "cuda"), ("threads", 4), ("products", "onednn"), ("data_dir", "x")],
+)
 def test_where_a_run_was_computed_makes_no_other_setting(name, value, tmp_path):
     seeds(tmp_path, [-100.0])
     seeds(tmp_path, [-104.0], start=2, **{name: value})

@@ -68,6 +68,10 @@ WITHOUT_FILES = {
         *{"errors", "evaluation.elbo", "model", "ranks", "rows", "training.divergence"},
         "training.step",
     },
+    "training.stack": {
+        *{"errors", "latent", "model", "training.adam", "training.divergence"},
+        *{"training.protocol", "training.step"},
+    },
     "training.divergence": {"errors", "latent"},
     "evaluation.elbo": {"model", "random", "ranks", "rows"},
     "evaluation.importance": {"errors", "latent", "memory", "model", "observer", "random", "rows"},

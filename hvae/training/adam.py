@@ -17,15 +17,18 @@ class Adam:
     Args:
         weights: by name; they are updated in place.
         lr: the learning rate.
+
+    Attributes:
+        weights: by name, without gradients; mean, square: of their gradients, Adam's m and v.
+        steps: scalar, how many there were.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], lr: float) -> None:
         self.lr = lr
-        self._names = list(weights)
-        self.weights = [weight.detach() for weight in weights.values()]
-        self._step = torch.zeros((), device=self.weights[0].device)
-        self._mean = [torch.zeros_like(weight) for weight in self.weights]
-        self._square = [torch.zeros_like(weight) for weight in self.weights]
+        self.weights = {name: weight.detach() for name, weight in weights.items()}
+        self.mean = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        self.square = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        self.steps = torch.zeros((), device=next(iter(self.weights.values())).device)
 
     def state(self) -> dict[str, Tensor]:
         """The live tensors as torch names them; a copy into them restores the optimizer.
@@ -33,10 +36,10 @@ class Adam:
         "NAME.step" is one tensor for all names.
         """
         found = {}
-        for name, mean, square in zip(self._names, self._mean, self._square, strict=True):
-            found[f"{name}.step"] = self._step
-            found[f"{name}.exp_avg"] = mean
-            found[f"{name}.exp_avg_sq"] = square
+        for name in self.weights:
+            found[f"{name}.step"] = self.steps
+            found[f"{name}.exp_avg"] = self.mean[name]
+            found[f"{name}.exp_avg_sq"] = self.square[name]
         return found
 
     def update(self, gradients: Sequence[Tensor], skipped: Tensor) -> None:
@@ -46,14 +49,14 @@ class Adam:
             gradients: in the order of the weights.
             skipped: scalar; where it is 1 nothing changes.
         """
-        self._step += 1
+        self.steps += 1
         torch._fused_adam_(
-            self.weights,
+            list(self.weights.values()),
             list(gradients),
-            self._mean,
-            self._square,
+            list(self.mean.values()),
+            list(self.square.values()),
             [],
-            [self._step] * len(self.weights),
+            [self.steps] * len(self.weights),
             lr=self.lr,
             beta1=_BETA1,
             beta2=_BETA2,
@@ -63,4 +66,4 @@ class Adam:
             maximize=False,
             found_inf=skipped,
         )
-        self._step -= skipped
+        self.steps -= skipped

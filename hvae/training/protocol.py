@@ -21,7 +21,7 @@ from hvae.model import VAE
 from hvae.ranks import ALONE, Ranks
 from hvae.rows import Rows
 from hvae.training.divergence import NO_COMPONENT, NotFinite
-from hvae.training.step import Trainer
+from hvae.training.step import Epoch, Trainer
 
 IMPROVEMENT = 0.01  # nats of validation ELBO (docs/protocol.md)
 
@@ -105,6 +105,10 @@ class Snapshot:
         self.live = [tensor.detach() for tensor in live.values()]
         self.kept = {name: tensor.detach().clone() for name, tensor in live.items()}
 
+    def follow(self, live: Mapping[str, Tensor]) -> None:
+        """From now on these are the live tensors, of the same names; the copy stays."""
+        self.live = [live[name].detach() for name in self.kept]
+
     def take(self) -> None:
         """Live to copy."""
         torch._foreach_copy_(list(self.kept.values()), self.live)
@@ -183,7 +187,7 @@ class TrainingState:
         self.last = Snapshot(model.state_dict())
         self.optimizer = Snapshot(self.trainer.optimizer_state())
         self._progress = Progress(warnings=list(warnings))
-        self._began = time.perf_counter()
+        self._began = self._epoch_began = time.perf_counter()
 
     @property
     def progress(self) -> Progress:
@@ -207,6 +211,12 @@ class TrainingState:
             return "lookahead"
         return "epochs" if self._progress.epoch >= self.settings.epochs else None
 
+    def follow(self) -> None:
+        """The tensors of model and optimizer were replaced by others of the same names."""
+        for snapshot in (self.best, self.last):
+            snapshot.follow(self.model.state_dict())
+        self.optimizer.follow(self.trainer.optimizer_state())
+
     def warn(self, text: str) -> None:
         """Something that the result must carry."""
         self._progress.warnings.append(text)
@@ -229,21 +239,36 @@ class TrainingState:
         Raises:
             NotFinite: and what was kept is the end of the epoch before.
         """
-        began = time.perf_counter()
-        settings, epoch = self.settings, self._progress.epoch + 1
-        factor = warmup_factor(epoch, settings.warmup)
-        rows = self.data.epoch(settings.seed, epoch)
-        training = self.trainer.epoch(rows, epoch, factor, before_step)
-        validation = elbo(self.model, self.data.validation, settings.seed, self.ranks)
+        rows, number, factor = self._next()
+        return self._validated(number, self.trainer.epoch(rows, number, factor, before_step))
+
+    def begin_epoch(self) -> Epoch:
+        """The next epoch, for who makes its steps in place of `run_epoch`."""
+        return Epoch(self.trainer, *self._next())
+
+    def end_epoch(self, epoch: Epoch) -> dict[str, Any]:
+        """Its line of metrics, once its steps were made; returns and raises as `run_epoch`."""
+        return self._validated(epoch.number, epoch.end())
+
+    def _next(self) -> tuple[Rows, int, float]:
+        """Rows, number and warm-up factor of the next epoch, which begins now."""
+        self._epoch_began = time.perf_counter()
+        number = self._progress.epoch + 1
+        rows = self.data.epoch(self.settings.seed, number)
+        return rows, number, warmup_factor(number, self.settings.warmup)
+
+    def _validated(self, number: int, training: dict[str, Any]) -> dict[str, Any]:
+        """The line of an epoch whose steps were made."""
+        validation = elbo(self.model, self.data.validation, self.settings.seed, self.ranks)
         if not math.isfinite(validation["elbo"]):
-            raise NotFinite(epoch, self.trainer.steps - 1, NO_COMPONENT, "the validation ELBO")
-        self._keep(epoch, validation)
+            raise NotFinite(number, self.trainer.steps - 1, NO_COMPONENT, "the validation ELBO")
+        self._keep(number, validation)
         return {
-            "epoch": epoch,
-            "kl_weight": factor,
+            "epoch": number,
+            "kl_weight": warmup_factor(number, self.settings.warmup),
             "train": training,
             "validation": validation,
-            "seconds": time.perf_counter() - began,
+            "seconds": time.perf_counter() - self._epoch_began,
         }
 
     def _keep(self, epoch: int, validation: dict[str, Any]) -> None:

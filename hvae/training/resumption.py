@@ -74,7 +74,7 @@ def resume(
             ended = _ended(path, config, Observer())
             if ended is not None:
                 return dismiss(ranks, ended)
-            mark = _restore(config, state, dataset, reopened, observer)
+            mark = restore(config, state, dataset, reopened, observer)
             reopened.begin()
             reopened.metrics.cut(mark)
             observer.begun(str(path))
@@ -83,14 +83,18 @@ def resume(
             return TrainingLoop(config, state, dataset, reopened, observer, interrupts).finish()
 
 
-def _restore(
+def restore(
     config: TrainConfig,
     state: TrainingState,
     dataset: data.Dataset,
     folder: RunFolder,
     observer: Observer,
 ) -> Mark:
-    """Put the newest usable checkpoint into the state; where metrics.jsonl ended then."""
+    """Put the newest usable checkpoint into the state; where metrics.jsonl ended then.
+
+    Raises:
+        Refused: there are checkpoints, but none that can be used, or the data are others.
+    """
     paths = folder.checkpoints.paths()
     for path in paths:
         try:

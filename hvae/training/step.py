@@ -1,6 +1,6 @@
 """The training step and the epoch: updates of the weights, with no value read on the host."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -138,14 +138,7 @@ class Trainer:
         torch._amp_foreach_non_finite_check_and_unscale_(found, skipped, self._one)
         gradients = found[:-1]
         self.optimizer.update(gradients, skipped)
-        trace = Trace(
-            _over_samples(terms.log_likelihood),
-            terms.kl.detach(),
-            terms.posterior.concentration.detach(),
-            terms.posterior.raw.detach(),
-            gradients[self._raw_bias],
-            None if terms.log_ratio is None else _over_samples(terms.log_ratio),
-        )
+        trace = trace_of(terms, gradients[self._raw_bias])
         for parameter in self.parameters:
             parameter.grad = None
         return trace
@@ -171,39 +164,71 @@ class Trainer:
         Raises:
             NotFinite: a step was skipped; the message names epoch, step and component.
         """
-        order = epoch_permutation(len(rows), self.seed, epoch, self.device)
-        batches = order.split(self.batch_size)
-        parts = [self.ranks.share(len(batch)) for batch in batches]
-        streams = self._streams([part.start for part in parts])
-        skipped = torch.zeros(len(batches), device=self.device)
-        kl_weights = warmup_factor * self.kl_weights
-        traces = Traces()
-        for batch, part, rng, skip in zip(batches, parts, streams, skipped.unbind(), strict=True):
+        under_way = Epoch(self, rows, epoch, warmup_factor)
+        for inputs in under_way:
             before_step()
-            mine = rows.index_select(0, batch[part])
-            traces.add(self.step(mine, rng, kl_weights, skip, len(batch)))
-        self.steps += len(batches)
-        whole = self._of_all_ranks(traces.whole(), parts, len(order))
-        self._check(whole, skipped, epoch)
+            under_way.add(self.step(*inputs))
+        return under_way.end()
+
+
+class Inputs(NamedTuple):
+    """What a step is given, as `Trainer.step` has it."""
+
+    rows: Tensor
+    rng: Tensor
+    kl_weights: Tensor
+    skipped: Tensor
+    of: int
+
+
+class Epoch:
+    """An epoch under way: what its steps are given, one after the other, and what they leave.
+
+    Args:
+        trainer: whose steps these are; it counts them when the epoch ends.
+        rows, number, warmup_factor: as in `Trainer.epoch`.
+    """
+
+    def __init__(self, trainer: Trainer, rows: Rows, number: int, warmup_factor: float) -> None:
+        self.trainer = trainer
+        self.rows = rows
+        self.number = number
+        order = epoch_permutation(len(rows), trainer.seed, number, trainer.device)
+        self._batches = order.split(trainer.batch_size)
+        self._parts = [trainer.ranks.share(len(batch)) for batch in self._batches]
+        self._skipped = torch.zeros(len(self._batches), device=trainer.device)
+        self._kl_weights = warmup_factor * trainer.kl_weights
+        self._traces = Traces()
+
+    def __iter__(self) -> Iterator[Inputs]:
+        streams = self._streams([part.start for part in self._parts])
+        each = zip(self._batches, self._parts, streams, self._skipped.unbind(), strict=True)
+        for batch, part, rng, skipped in each:
+            mine = self.rows.index_select(0, batch[part])
+            yield Inputs(mine, rng, self._kl_weights, skipped, len(batch))
+
+    def add(self, trace: Trace) -> None:
+        """What the step left whose inputs came last."""
+        self._traces.add(trace)
+
+    def end(self) -> dict[str, Any]:
+        """As `Trainer.epoch`, once all steps were made."""
+        self.trainer.steps += len(self._batches)
+        whole = self._of_all_ranks(self._traces.whole())
+        self._check(whole)
         return summary(whole.log_likelihood, whole.kl, whole.concentration, whole.log_ratio)
 
-    def _of_all_ranks(self, trace: Trace, parts: Sequence[slice], rows: int) -> Trace:
-        """The trace of all rows of an epoch, in their order; raw_gradient is of all already.
-
-        Args:
-            trace: of this rank.
-            parts: of every batch, what this rank had.
-            rows: of the epoch.
-        """
-        starts = range(0, rows, self.batch_size)
+    def _of_all_ranks(self, trace: Trace) -> Trace:
+        """The trace of all rows of the epoch, in their order; raw_gradient is of all already."""
+        starts = range(0, len(self.rows), self.trainer.batch_size)
         mine = [
             torch.arange(first + part.start, first + part.stop)
-            for first, part in zip(starts, parts, strict=True)
+            for first, part in zip(starts, self._parts, strict=True)
         ]
-        places = torch.cat(mine).to(self.device)
+        places = torch.cat(mine).to(self.trainer.device)
 
         def whole(part: Tensor) -> Tensor:
-            return self.ranks.whole(part, places, rows)
+            return self.trainer.ranks.whole(part, places, len(self.rows))
 
         return Trace(
             whole(trace.log_likelihood),
@@ -215,28 +240,43 @@ class Trainer:
         )
 
     def _streams(self, rows: Sequence[int]) -> tuple[Tensor, ...]:
-        """The streams of the next steps, from these rows on.
+        """The streams of the steps, from these rows on.
 
         Their step is the step's number, counted from 0.
         """
-        table = random.stream(self.seed, "train").repeat(len(rows), 1)
-        table[:, 1] = torch.arange(self.steps, self.steps + len(rows))
+        steps = self.trainer.steps
+        table = random.stream(self.trainer.seed, "train").repeat(len(rows), 1)
+        table[:, 1] = torch.arange(steps, steps + len(rows))
         table[:, 2] = torch.tensor(rows)
-        return table.to(self.device).unbind()
+        return table.to(self.trainer.device).unbind()
 
-    def _check(self, whole: Trace, skipped: Tensor, epoch: int) -> None:
-        bad = skipped.nonzero().flatten().tolist()
+    def _check(self, whole: Trace) -> None:
+        """Raises NotFinite for the first step that was skipped."""
+        bad = self._skipped.nonzero().flatten().tolist()
         if bad:
-            rows = slice(bad[0] * self.batch_size, (bad[0] + 1) * self.batch_size)
+            size = self.trainer.batch_size
+            rows = slice(bad[0] * size, (bad[0] + 1) * size)
             component = first_bad_component(
-                self.model.latent,
+                self.trainer.model.latent,
                 whole.log_likelihood[rows],
                 whole.kl[rows],
                 whole.raw[rows],
                 whole.raw_gradient[bad[0]],
             )
-            step = self.steps - len(skipped) + bad[0]
-            raise NotFinite(epoch, step, component, "the loss or a gradient")
+            step = self.trainer.steps - len(self._skipped) + bad[0]
+            raise NotFinite(self.number, step, component, "the loss or a gradient")
+
+
+def trace_of(terms: Terms, raw_gradient: Tensor) -> Trace:
+    """What a step leaves of these terms."""
+    return Trace(
+        _over_samples(terms.log_likelihood),
+        terms.kl.detach(),
+        terms.posterior.concentration.detach(),
+        terms.posterior.raw.detach(),
+        raw_gradient,
+        None if terms.log_ratio is None else _over_samples(terms.log_ratio),
+    )
 
 
 def _part_of_loss(terms: Terms, kl_weights: Tensor, rows: int, of: int) -> Tensor:

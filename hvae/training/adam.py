@@ -1,4 +1,4 @@
-"""Adam (Kingma, Ba 2015) on named weights, with one count of steps for all of them."""
+"""Adam (Kingma, Ba 2015) on named weights, whose steps are counted by one operation."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,8 +11,8 @@ _BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8  # torch's, and the paper's
 class Adam:
     """The update of `torch.optim.Adam(fused=True)`, to the bit.
 
-    torch's optimizer counts the steps of every tensor apart, in two small operations a tensor and
-    step, which take a third of its time on a CPU.
+    torch's optimizer counts the steps of every tensor by two small operations, which take a third
+    of its time on a CPU. Here the counts are views of one tensor.
 
     Args:
         weights: by name; they are updated in place.
@@ -20,7 +20,7 @@ class Adam:
 
     Attributes:
         weights: by name, without gradients; mean, square: of their gradients, Adam's m and v.
-        steps: scalar, how many there were.
+        counts: [weights], how many steps there were; step: its views, by name.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], lr: float) -> None:
@@ -28,16 +28,15 @@ class Adam:
         self.weights = {name: weight.detach() for name, weight in weights.items()}
         self.mean = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
         self.square = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
-        self.steps = torch.zeros((), device=next(iter(self.weights.values())).device)
+        device = next(iter(self.weights.values())).device
+        self.counts = torch.zeros(len(self.weights), device=device)
+        self.step = dict(zip(self.weights, self.counts.unbind(), strict=True))
 
     def state(self) -> dict[str, Tensor]:
-        """The live tensors as torch names them; a copy into them restores the optimizer.
-
-        "NAME.step" is one tensor for all names.
-        """
+        """The live tensors as torch names them; a copy into them restores the optimizer."""
         found = {}
         for name in self.weights:
-            found[f"{name}.step"] = self.steps
+            found[f"{name}.step"] = self.step[name]
             found[f"{name}.exp_avg"] = self.mean[name]
             found[f"{name}.exp_avg_sq"] = self.square[name]
         return found
@@ -49,14 +48,14 @@ class Adam:
             gradients: in the order of the weights.
             skipped: scalar; where it is 1 nothing changes.
         """
-        self.steps += 1
+        self.counts += 1
         torch._fused_adam_(
             list(self.weights.values()),
             list(gradients),
             list(self.mean.values()),
             list(self.square.values()),
             [],
-            [self.steps] * len(self.weights),
+            list(self.step.values()),
             lr=self.lr,
             beta1=_BETA1,
             beta2=_BETA2,
@@ -66,4 +65,4 @@ class Adam:
             maximize=False,
             found_inf=skipped,
         )
-        self.steps -= skipped
+        self.counts -= skipped

@@ -141,7 +141,7 @@ class Stack:
             if name not in self._shared
         }
         self._adam = Adam({**self._shared, **own}, first.optimizer.lr)
-        self._adam.steps = first.optimizer.steps
+        self._adam.counts.fill_(next(iter(first.optimizer.step.values())))
         for part in ("mean", "square"):
             together = getattr(self._adam, part)
             for name in self._shared:
@@ -153,16 +153,17 @@ class Stack:
     def _point(self, r: int, state: TrainingState) -> None:
         """Let the tensors of a replica be views of those of all."""
         adam = state.trainer.optimizer
-        adam.steps = self._adam.steps
         for name, parameter in state.model.named_parameters():
+            joint = name if name in self._shared else _own(r, name)
+            adam.step[name] = self._adam.step[joint]
             if name in self._shared:
                 parameter.data = self._shared[name].detach()[r]
                 adam.weights[name] = parameter.detach()
                 adam.mean[name] = self._adam.mean[name][r]
                 adam.square[name] = self._adam.square[name][r]
             else:
-                self._adam.mean[_own(r, name)] = adam.mean[name]
-                self._adam.square[_own(r, name)] = adam.square[name]
+                self._adam.mean[joint] = adam.mean[name]
+                self._adam.square[joint] = adam.square[name]
         state.follow()
 
 

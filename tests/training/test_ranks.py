@@ -278,6 +278,16 @@ def test_a_part_of_no_rows_adds_nothing_to_the_gradients():
 
 
 @pytest.mark.slow
+def test_the_package_is_the_command_line(tmp_path):
+    """`python -m hvae`, as torchrun begins it, with the exit status of the command."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "hvae", "train", "--shells", "1"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=150,
+    )  # fmt: skip
+    assert ran.returncode == 2 and one_line(ran.stderr).startswith("--shells: ")
+
+
+@pytest.mark.slow
 def test_torchrun_itself(tmp_path, alone):
     """It begins the ranks, and ends them when one is killed."""
     start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "hvae"]

@@ -191,26 +191,24 @@ class VAE(nn.Module):
         posterior = self.posterior(x) if posterior is None else posterior
         data, covariates = self.split(x)
         draw = posterior.draw(rng, samples, with_log_weights)
-        return self.terms_of(posterior, draw, self.decode(draw.z, covariates), data, mixture)
+        log_likelihood = self.likelihood.log_prob(self.decode(draw.z, covariates), data)
+        return self.terms_of(posterior, draw, log_likelihood, mixture)
 
     def terms_of(
         self,
         posterior: ProductPosterior,
         draw: Draw,
-        parameters: Tensor,
-        data: Tensor,
+        log_likelihood: Tensor,
         mixture: Mixture | None = None,
     ) -> Terms:
         """The parts of the ELBO, once the points that were drawn are decoded.
 
         Args:
             posterior, draw: of R rows, and from it.
-            parameters: [K, R, outputs], what the decoder gives at the points.
-            data: [R, D], of the rows.
+            log_likelihood: [K, R], log p(x | z) at the points.
             mixture: as in `terms`.
         """
         z, kl, log_weight, score, sampled_kl = draw
-        log_likelihood = self.likelihood.log_prob(parameters, data)
         mixture = self.mixture if mixture is None else mixture
         if mixture is None:
             return Terms(log_likelihood, kl, log_weight, score, posterior, None, sampled_kl)

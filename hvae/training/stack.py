@@ -79,11 +79,11 @@ class Stack:
         losses = [loss(these, given.kl_weights) for these, given in each]
         torch.stack(losses).sum().backward()
         shared = {name: _taken(weight) for name, weight in self._shared.items()}
+        parts = list(zip(*(gradient.unbind() for gradient in shared.values()), strict=True))
         gradients, traces = dict(shared), []
-        for r, (state, given) in enumerate(zip(self.states, inputs, strict=True)):
-            own = _own_gradients(r, state.model, shared)
-            mine = [*(gradient[r] for gradient in shared.values()), *own.values()]
-            found = [*mine, losses[r].detach()]
+        for r, given in enumerate(inputs):
+            own = self._own_gradients(r, shared)
+            found = [*parts[r], *own.values(), losses[r].detach()]
             torch._amp_foreach_non_finite_check_and_unscale_(found, given.skipped, self._one)
             traces.append(trace_of(terms[r], own[_RAW_BIAS]))
             gradients |= {_own(r, name): gradient for name, gradient in own.items()}
@@ -103,13 +103,31 @@ class Stack:
             posteriors.append(posterior)
             draws.append(draw)
             points.append(model.decoder_rows(draw.z, model.split(x)[1]))
-        decoded = self._through("decoder", torch.stack(points)).unbind()
-        return [
-            model.terms_of(posterior, draw, part.unflatten(0, draw.z.shape[:2]), model.split(x)[0])
-            for model, posterior, draw, part, x in zip(
-                models, posteriors, draws, decoded, rows, strict=True
-            )
-        ]
+        decoded = self._through("decoder", torch.stack(points))
+        log_likelihoods = self._log_likelihoods(decoded.unflatten(1, (self._samples, -1)), rows)
+        each = zip(models, posteriors, draws, log_likelihoods, strict=True)
+        return [model.terms_of(posterior, draw, found) for model, posterior, draw, found in each]
+
+    def _log_likelihoods(self, parameters: Tensor, rows: Sequence[Tensor]) -> Sequence[Tensor]:
+        """log p(x | z), [K, R] of every replica, of what the decoders give, [replicas, K, R, ...].
+
+        A likelihood without weights and statistics is one function of all rows.
+        """
+        models = [state.model for state in self.states]
+        data = [model.split(x)[0] for model, x in zip(models, rows, strict=True)]
+        if not models[0].likelihood.state_dict():
+            samples_first = parameters.transpose(0, 1)
+            found = models[0].likelihood.log_prob(samples_first.flatten(1, 2), torch.cat(data))
+            return found.chunk(len(models), 1)
+        each = zip(models, parameters.unbind(), data, strict=True)
+        return [model.likelihood.log_prob(part, x) for model, part, x in each]
+
+    def _own_gradients(self, r: int, shared: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Those of what replica r computes by itself; a part in the shared weights is added."""
+        for name, parameter in self._encoding[r].items():
+            if parameter.grad is not None:  # of a prior that encodes
+                shared[name][r] += _taken(parameter)
+        return {name: _taken(parameter) for name, parameter in self._alone[r].items()}
 
     def _through(self, name: str, x: Tensor) -> Tensor:
         """x [replicas, N, inputs] through the encoder or the decoder of every replica."""
@@ -134,11 +152,16 @@ class Stack:
             name: _stacked([state.trainer.optimizer.weights[name] for state in states])
             for name in _shared_names(states[0].model)
         }
+        named = [dict(state.model.named_parameters()) for state in states]
+        self._encoding = [{name: each[name] for name in self._shared} for each in named]
+        self._alone = [
+            {name: parameter for name, parameter in each.items() if name not in self._shared}
+            for each in named
+        ]
         own = {
             _own(r, name): parameter
-            for r, state in enumerate(states)
-            for name, parameter in state.model.named_parameters()
-            if name not in self._shared
+            for r, each in enumerate(self._alone)
+            for name, parameter in each.items()
         }
         self._adam = Adam({**self._shared, **own}, first.optimizer.lr)
         self._adam.counts.fill_(next(iter(first.optimizer.step.values())))
@@ -186,17 +209,6 @@ def _taken(leaf: Tensor) -> Tensor:
     """The gradient of a leaf, which has none afterwards."""
     gradient, leaf.grad = leaf.grad, None
     return torch.zeros_like(leaf) if gradient is None else gradient
-
-
-def _own_gradients(r: int, model: VAE, shared: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of what replica r computes by itself; a part in the shared weights is added."""
-    own = {}
-    for name, parameter in model.named_parameters():
-        if name not in shared:
-            own[name] = _taken(parameter)
-        elif parameter.grad is not None:  # of a prior that encodes
-            shared[name][r] += _taken(parameter)
-    return own
 
 
 def _shared_names(model: VAE) -> list[str]:

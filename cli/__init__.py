@@ -9,7 +9,7 @@ from importlib import metadata
 import click
 
 from hvae.errors import EnvironmentProblem, HvaeError, Interrupted
-from hvae.ranks import follows
+from hvae.launcher import follows
 
 _INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 

@@ -7,7 +7,6 @@ so that they are those of one process.
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -17,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from hvae.errors import EnvironmentProblem, refused_option
+from hvae.launcher import launched, local_rank
 
 _PATIENCE = timedelta(hours=1)  # for the others: one reads a large file while they wait
 
@@ -112,16 +112,6 @@ class _Group(Ranks):
         return f"cuda:{self._local}"
 
 
-def launched() -> bool:
-    """Whether torchrun, or what sets its variables, began this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
-
-
-def follows() -> bool:
-    """Whether it is one that leaves what is said to rank 0."""
-    return launched() and os.environ["RANK"] != "0"
-
-
 @contextlib.contextmanager
 def joined() -> Iterator[Ranks]:
     """The ranks that torchrun began, this one among them, until the block ends; else `ALONE`.
@@ -137,9 +127,8 @@ def joined() -> Iterator[Ranks]:
     backend = "cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo"
     with _together():
         dist.init_process_group(backend, timeout=_PATIENCE)
-    local = int(os.environ.get("LOCAL_RANK", "0"))
     try:
-        yield _Group(dist.get_rank(), dist.get_world_size(), local)
+        yield _Group(dist.get_rank(), dist.get_world_size(), local_rank())
     finally:
         dist.destroy_process_group()
 

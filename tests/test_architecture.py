@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "memory": {"errors"},
     "registry": {"errors"},
     "tensorboard": {"extras", "observer"},
-    "ranks": {"errors"},
+    "launcher": set(),
+    "ranks": {"errors", "launcher"},
     "rows": set(),
     "tables": {"errors", "extras", "files"},
     "ops": {"_library", "errors"},
@@ -51,6 +52,10 @@ MAY_IMPORT = {
     "training": {
         *{"build", "data", "devices", "errors", "evaluation", "latent", "memory", "model"},
         *{"observer", "ops", "random", "ranks", "rows", "runs"},
+    },
+    "studies": {
+        *{"data", "devices", "errors", "evaluation", "extras", "files", "latent", "observer"},
+        *{"rows", "runs", "training"},
     },
     "estimator": {
         *{"data", "description", "devices", "errors", "evaluation", "memory", "model", "random"},

@@ -23,7 +23,9 @@ def assemble(config: TrainConfig, data: DataDescription) -> VAE:
 
 
 def _assembled(config: TrainConfig, data: DataDescription) -> VAE:
-    options = LatentOptions(config.parameterization, config.kappa_grad, config.scale_frame)
+    options = LatentOptions(
+        config.parameterization, config.kappa_grad, config.scale_frame, config.prior_precision
+    )
     with seeded(config.seed):
         latent = Product(parse(config.shells), options)
         likelihood = LIKELIHOODS[resolved(config.likelihood, data.kind)](data)

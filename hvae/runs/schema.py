@@ -69,6 +69,7 @@ def _to_3(given: dict[str, Any]) -> dict[str, Any]:
         prior="uniform",
         prior_components=500,
         products="torch",
+        prior_precision=1e4,
         data=None,
         split="0.8,0.1,0.1",
         split_seed=0,

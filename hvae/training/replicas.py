@@ -55,58 +55,58 @@ def train_replicas(
         Refused: a setting or a folder; nothing is written.
         EnvironmentProblem, Interrupted: as `hvae.train`, for all; the same call goes on.
     """
-    settings = _alike(configs)
+    _refuse_unlike(configs)
     paths = [Path(folder) for folder in folders]
     told = list(observers or [Observer() for _ in paths])
-    if not len(paths) == len(told) == len(settings):
+    if not len(paths) == len(told) == len(configs):
         raise Refused(
-            f"replicas: {len(settings)} settings, {len(paths)} folders and {len(told)} observers; "
+            f"replicas: {len(configs)} settings, {len(paths)} folders and {len(told)} observers; "
             "allowed: as many of each"
         )
-    results = [_complete(*run) for run in zip(settings, paths, strict=True)]
-    left = [i for i, result in enumerate(results) if result is None]
+    use_threads(configs[0].threads)
+    available_device(configs[0].device)
+    settings = [_recorded(*run) for run in zip(configs, paths, strict=True)]
+    results: list[dict[str, Any]] = [_result(path) for path in paths]
+    left = [i for i, result in enumerate(results) if not result]
     if left:
         runs = [(settings[i], paths[i], told[i]) for i in left]
         for i, result in zip(left, _train(runs), strict=True):
             results[i] = result
-    return [result for result in results if result is not None]
+    return results
 
 
-def _alike(configs: Sequence[TrainConfig]) -> list[TrainConfig]:
-    """The settings with their products.
-
-    Raises:
-        Refused: they differ in what replicas share.
-    """
+def _refuse_unlike(configs: Sequence[TrainConfig]) -> None:
+    """Raises Refused for settings that differ in what replicas share."""
     if not configs:
         raise Refused("replicas: no settings; allowed: one or more")
-    use_threads(configs[0].threads)
-    available_device(configs[0].device)
-    settings = [with_products(config) for config in configs]
-    first = settings[0].deciding()
-    for config in settings[1:]:
+    first = configs[0].deciding()
+    for config in configs[1:]:
         for name, value in config.deciding().items():
             if name not in OWN and value != first[name]:
                 raise Refused(
                     f"replicas: {name} is {value} of one and {first[name]} of another; allowed: "
                     f"replicas that differ in {', '.join(OWN)}"
                 )
-    return settings
 
 
-def _complete(config: TrainConfig, path: Path) -> dict[str, Any] | None:
-    """The result of a run that has ended; None of one to be trained.
+def _recorded(config: TrainConfig, path: Path) -> TrainConfig:
+    """The settings with what was or is measured.
 
     Raises:
         Refused: the folder is not for this run.
     """
     if not (path / CONFIG).exists():
         refuse_taken(path)
-        return None
+        return with_products(config)
     own = read_config(path)
-    if replace(config, products=own.products).deciding() != own.deciding():
+    if not config.describes(own):
         raise Refused(f"{path} holds a run with other settings; allowed: a new folder, or its own")
-    return {"run": str(path), **read_result(path)} if (path / RESULT).exists() else None
+    return replace(own, checkpoint_every=config.checkpoint_every)
+
+
+def _result(path: Path) -> dict[str, Any]:
+    """That of a run that has ended, with its folder; nothing of one to be trained."""
+    return {"run": str(path), **read_result(path)} if (path / RESULT).exists() else {}
 
 
 def _train(runs: Sequence[tuple[TrainConfig, Path, Observer]]) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ NOT_ALLOWED = {
     "parameterization": ["exp", "", None],
     "prior": ["normal", "", None],
     "prior_components": [0, 65537, 1.5, True, None],
+    "prior_precision": [0, -1.0, 10001.0, float("nan"), "10", True],
     "kl_weights": [
         "",
         "x",
@@ -79,6 +80,12 @@ def test_the_defaults_are_the_protocol():
     assert (config.lr, config.batch_size, config.hidden) == (1e-3, 100, (256, 128))
 
 
+@pytest.mark.parametrize("name", ["lr", "prior_precision", "checkpoint_every"])
+def test_a_real_number_given_as_an_integer_is_kept_as_a_real_one(name):
+    """So that config.json has one text for one value."""
+    assert repr(getattr(TrainConfig(**{name: 3}), name)) == "3.0"
+
+
 @pytest.mark.parametrize("network", ["mlp", "gated", "conv"])
 def test_widths_that_are_not_given_are_the_networks(network):
     """config.json has numbers, whatever was given."""
@@ -127,6 +134,16 @@ def test_what_changes_no_figure_is_not_deciding():
     assert here.deciding() == there.deciding() != one.deciding()
     for change in ({"seed": 1}, {"shells": "3"}, {"samples": 2}, {"hidden": (3,)}):
         assert TrainConfig(**change).deciding() != one.deciding()
+
+
+def test_a_run_is_described_whatever_was_measured():
+    """But not with another setting, or another library than the one that was asked for."""
+    for products in ("torch", "onednn"):
+        recorded = TrainConfig(products=products, checkpoint_every=3)
+        assert TrainConfig().describes(recorded)
+        assert TrainConfig(products=products).describes(recorded)
+        assert not TrainConfig(seed=1).describes(recorded)
+    assert not TrainConfig(products="torch").describes(TrainConfig(products="onednn"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from processes import Command, end_all, hvae, lines, one_line, outcome, tree, un
 from hvae import files, ops
 from hvae.errors import Refused
 from hvae.evaluation.elbo import elbo
-from hvae.ranks import ALONE, LostRank, Ranks, follows, launched
+from hvae.launcher import follows, launched
+from hvae.ranks import ALONE, LostRank, Ranks
 from hvae.runs.checkpoints import Checkpoints
 from hvae.training.protocol import TrainingState
 from hvae.training.step import Trainer

@@ -15,8 +15,8 @@ from processes import Command, end_all, hvae, lines, one_line, outcome, tree, un
 from hvae import files, ops
 from hvae.errors import Refused
 from hvae.evaluation.elbo import elbo
-from hvae.launcher import follows, launched
-from hvae.ranks import ALONE, LostRank, Ranks
+from hvae.launcher import follows, launched, local_rank
+from hvae.ranks import ALONE, LostRank, Ranks, _Group, _together
 from hvae.runs.checkpoints import Checkpoints
 from hvae.training.protocol import TrainingState
 from hvae.training.step import Trainer
@@ -110,8 +110,8 @@ class TestRandomNumbers:
             return original(rows, rng, **more)
 
         model.terms = watched
-        for ranks in (ALONE, *(Part(rank, count) for rank in range(count))):
-            elbo(model, digits().validation, 5, ranks)
+        for part in (ALONE, *(Part(rank, count) for rank in range(count))):
+            elbo(model, digits().validation, 5, part)
         (rows, numbers), *others = found
         assert torch.equal(rows, torch.cat([part for part, _ in others]))
         assert torch.equal(numbers, torch.cat([part for _, part in others], 1))
@@ -257,6 +257,16 @@ def test_who_speaks(monkeypatch):
     assert follows()
 
 
+def test_every_rank_has_a_gpu_of_its_own(monkeypatch):
+    """By its number on its machine, which torchrun tells."""
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    group = _Group(11, 16, local_rank())
+    assert (group.device("cpu"), group.device("cuda")) == ("cpu", "cuda:3")
+    assert [ALONE.device(name) for name in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda", "cuda:1"]
+    with pytest.raises(Refused, match="--device: 'cuda:1' is not allowed; allowed: cpu or cuda"):
+        group.device("cuda:1")
+
+
 def test_shares_are_the_whole_in_order():
     for count in (1, 2, 3, 7):
         for rows in (0, 1, 5, 100):
@@ -312,7 +322,6 @@ def test_torchrun_itself(tmp_path, alone):
 
 
 def test_a_collective_that_fails_is_a_lost_rank():
-    from hvae.ranks import _together
-
-    with pytest.raises(LostRank, match="another process of this training has ended"), _together():
+    ended = pytest.raises(LostRank, match="another process of this training has ended")
+    with ended, _together():
         raise RuntimeError("Connection closed by peer")

@@ -37,6 +37,7 @@ from hvae.model import LIKELIHOODS
 from hvae.model.likelihoods import AUTO, resolved
 from hvae.rows import Rows
 from hvae.runs import TrainConfig
+from hvae.runs.products import with_products
 from hvae.runs.trained import model_of
 from hvae.training.loop import open_state
 from hvae.training.step import epoch_permutation
@@ -162,7 +163,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         """
         array = validate_data(self, X, dtype=_DTYPES, accept_sparse="csr", ensure_min_samples=2)
         check_samples(self.iw_samples)
-        config = self._settings()
+        config = with_products(self._settings())
         dataset = self._dataset(array, config)
         history = []
         with memory.guarded(), _listened(self.verbose):

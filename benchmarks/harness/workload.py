@@ -10,6 +10,7 @@ from hvae.description import DataDescription, Kind
 from hvae.model import VAE
 from hvae.runs import TrainConfig
 from hvae.runs.assembly import assemble
+from hvae.runs.products import with_products
 from hvae.training.step import Trainer
 
 PIXELS = 784
@@ -34,7 +35,10 @@ def concentrations(count: int, device: torch.device) -> Tensor:
 
 
 def network(shells: str, device: torch.device, prior: str = "uniform") -> VAE:
-    """The paper's network with the latent space `shells`, its weights as training begins."""
+    """The paper's network with the latent space `shells`, its weights as training begins.
+
+    Its products are those that `hvae train` would choose here, for torch's present threads.
+    """
     data = DataDescription((PIXELS,), Kind.BINARY)
     config = TrainConfig(
         shells=shells,
@@ -42,8 +46,9 @@ def network(shells: str, device: torch.device, prior: str = "uniform") -> VAE:
         kl_weights="equal",
         prior=prior,
         prior_components=PRIOR_COMPONENTS,
+        device=str(device),
     )
-    model = assemble(config, data)
+    model = assemble(with_products(config), data)
     model.initialize(seed=0)
     return model.to(device)
 

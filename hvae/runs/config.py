@@ -1,7 +1,7 @@
 """The settings of a run: one frozen dataclass, checked when it is made, and its JSON form."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from hvae import data, devices
@@ -17,6 +17,7 @@ from hvae.latent import (
 )
 from hvae.model import LIKELIHOODS, NETWORKS, PRIORS
 from hvae.model.likelihoods import AUTO, DEFAULTS
+from hvae.ops import PRODUCTS
 from hvae.runs import schema
 from hvae.runs.options import Option, Rule, integer, number, one_of, option, text
 
@@ -81,6 +82,9 @@ class TrainConfig:
         device: "cpu", "cuda" or "cuda:N".
         threads: CPU threads. A step takes a few milliseconds, so that a second thread gains little,
             and threads wait for each other where another process holds one of the cores.
+        products: which library multiplies matrices on a CPU, one of `hvae.ops.PRODUCTS`, or "auto":
+            the one that a short measurement finds the faster (`hvae.runs.products`). A run has the
+            name of what was found in its settings, since the last bits depend on it.
         data_dir: folder of the data files; None is $HVAE_DATA_DIR or the user's cache. Another is
             kept as an absolute path, so that the run is found from every folder.
         checkpoint_every: seconds of work between checkpoints at most, where an epoch takes less;
@@ -257,6 +261,14 @@ class TrainConfig:
         "CPU threads; a step is short, and few networks gain from more than 2.",
         group=MACHINE,
     )
+    products: str = option(
+        AUTO,
+        one_of(lambda: (AUTO, *PRODUCTS)),
+        f"What multiplies matrices on a CPU: {', '.join((AUTO, *PRODUCTS))}. auto measures which "
+        "is faster here, once for a machine.",
+        "NAME",
+        group=MACHINE,
+    )
     data_dir: str | None = option(
         None,
         _FOLDER,
@@ -347,6 +359,14 @@ class TrainConfig:
             raise refused_option("hidden", "", _HIDDEN.allowed())
         lists = {name: _tuple(given[name]) for name in ("hidden", "covariate")}
         return cls(**{**given, **lists})
+
+    def describes(self, recorded: "TrainConfig") -> bool:
+        """Whether a run with these recorded settings is one that these make.
+
+        What was left to a measurement may have been found to be anything.
+        """
+        found = replace(self, products=recorded.products) if self.products == AUTO else self
+        return found.deciding() == recorded.deciding()
 
     def deciding(self) -> dict[str, Any]:
         """`to_json` without what changes no figure."""

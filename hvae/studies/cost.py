@@ -19,6 +19,7 @@ from hvae.observer import Observer
 from hvae.rows import Rows
 from hvae.runs import TrainConfig
 from hvae.runs.data_of import data_of
+from hvae.runs.products import with_products
 from hvae.studies.groups import settings_of
 from hvae.studies.plan import Plan
 from hvae.training.loop import open_state
@@ -73,7 +74,7 @@ def total(costs: dict[str, Cost], jobs: int) -> float:
 def _trial(config: TrainConfig, samples: int, observer: Observer) -> Cost:
     use_threads(config.threads)
     dataset = data_of(config, config.data_dir, progress=observer.download)
-    state = open_state(config, dataset)
+    state = open_state(with_products(config), dataset)
     rows = state.data.epoch(config.seed, 1)
 
     def train(steps: int) -> Callable[[], object]:

@@ -12,7 +12,9 @@ from hvae.studies.finished import FinishedRun
 
 SEED = "seed"
 # Where a run was computed and where its data lay: no figure depends on them but by rounding.
-WITHOUT_EFFECT = ("schema", "device", "threads", "data_dir", "checkpoint_every", "data")
+WITHOUT_EFFECT = (
+    *("schema", "device", "threads", "products", "data_dir", "checkpoint_every", "data"),
+)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def _begin_or_go_on(run: PlannedRun, path: Path, observer: Observer) -> None:
 
 
 def _refuse_another(config: TrainConfig, path: Path) -> None:
-    if read_config(path).deciding() != config.deciding():
+    if not config.describes(read_config(path)):
         raise Refused(f"{path} holds a run with other settings; allowed: that of the plan")
 
 

@@ -19,6 +19,7 @@ from hvae.benchmarks.reports import (
     gradients,
     likelihoods,
     many_draws,
+    replicas,
 )
 from hvae.errors import Refused
 from hvae.runs.assembly import assemble
@@ -86,9 +87,21 @@ def test_many_draws(capsys):
         assert row["not_finite"] == 0 and row["ulp"] < 3
 
 
+def test_replicas(capsys, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
+    monkeypatch.setattr(replicas, "COUNTS", (1, 3))
+    assert replicas.main(["--seconds", "0.05", "--shells", "3,e2"]) == 0
+    one, three, last = capsys.readouterr().out.splitlines()
+    document = json.loads(last)
+    rate = document["replicas_steps_per_second"]
+    assert list(rate) == ["1", "3"] and document["gain"]["3"] == rate["3"] / rate["1"]
+    assert one == f" 1 replicas: {rate['1']:7.1f} replicas x steps/s, one at a time"
+    assert three.endswith(f"/s, {document['gain']['3']:.2f} times one at a time")
+
+
 # ---- input that is wrong -------------------------------------------------------------------------
 
-REPORTS = [accuracy, commits, failures, gradients, many_draws]
+REPORTS = [accuracy, commits, failures, gradients, many_draws, replicas]
 
 
 @pytest.mark.parametrize("report", REPORTS)
@@ -107,6 +120,10 @@ def test_an_unknown_option_is_refused_in_one_line(report, capsys):
         (many_draws, ["--draws", "few"], "--draws"),
         (many_draws, ["--device", "abacus"], "--device"),
         (many_draws, ["--device", "cuda:99"], "--device"),
+        (replicas, ["--seconds", "0"], "--seconds"),
+        (replicas, ["--seconds", "nan"], "--seconds"),
+        (replicas, ["--shells", "1"], "--shells"),
+        (replicas, ["--dataset", "abacus"], "--dataset"),
         (gradients, ["nowhere", "--draws", "8"], "--draws"),
         (gradients, ["nowhere", "--images", "0"], "--images"),
         (gradients, ["nowhere"], "nowhere"),

@@ -26,6 +26,7 @@ FLAG = {name: f"--{name.replace('_', '-')}" for name in NAMES}
 # A value of every setting that is not its default, as typed and as kept.
 OTHERS = {
     "dataset": ("caltech", "caltech"),
+    "products": ("onednn", "onednn"),
     "data": ("cells.h5ad", "cells.h5ad"),
     "labels": ("type", "type"),
     "split": ("0.5,0.25,0.25", "0.5,0.25,0.25"),
@@ -180,12 +181,13 @@ class TestEval:
         )
         typed = ["--iw-samples", "3", "--split", "validation", "--seed", "8", "--threads", "2"]
         typed += ["--device", "cpu", "--data-dir", str(tmp_path), "--refine", "2"]
-        typed += ["--quiet", "--json"]
+        typed += ["--products", "onednn", "--quiet", "--json"]
         flags = {option for parameter in eval_command.params for option in parameter.opts}
         assert set(typed[::2]) | {"--json", "--quiet"} >= flags - {"run"}
         assert main(["eval", "run", *typed]) == 0
         document = files.read_json(run / "eval-validation-3-8-refine2.json")
         assert (document["images"], document["threads"]) == (40, 2)
+        assert document["products"] == "onednn"
         assert folders == [str(tmp_path)]
 
 

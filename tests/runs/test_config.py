@@ -42,6 +42,7 @@ NOT_ALLOWED = {
     "samples": [0, -1, 10**7, 1.0, True, "2", None],
     "seed": [-1, 2**63, 0.0, None],
     "device": ["tpu", "cuda:", "cuda:x", "cpu:0", "cuda:-1", "", None, 0],
+    "products": ["mkl", "", "Auto", None, True],
     "threads": [0, -2, 4096, 1.5, "2", None],
     "data": [3, "", False],
     "labels": ["", " ", 3],
@@ -135,6 +136,16 @@ def test_what_changes_no_figure_is_not_deciding():
         assert TrainConfig(**change).deciding() != one.deciding()
 
 
+def test_a_run_is_described_whatever_was_measured():
+    """But not with another setting, or another library than the one that was asked for."""
+    for products in ("torch", "onednn"):
+        recorded = TrainConfig(products=products, checkpoint_every=3)
+        assert TrainConfig().describes(recorded)
+        assert TrainConfig(products=products).describes(recorded)
+        assert not TrainConfig(seed=1).describes(recorded)
+    assert not TrainConfig(products="torch").describes(TrainConfig(products="onednn"))
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -144,7 +155,7 @@ def test_what_changes_no_figure_is_not_deciding():
             lr=1, hidden=(5,), kappa_grad="reinforce", parameterization="scaled",
             kl_weights="0.1,2", samples=3, seed=2**63 - 1, device="cuda:1", threads=2,
             data_dir="somewhere", checkpoint_every=0, prior_components=3,
-            scale_frame="fixed",
+            scale_frame="fixed", products="onednn",
         ),
     ],
 )  # fmt: skip

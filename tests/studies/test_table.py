@@ -134,7 +134,10 @@ def test_what_rows_have_in_common_is_said_once(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name, value", [("device", "cuda"), ("threads", 4), ("data_dir", "x")])
+@pytest.mark.parametrize(
+    "name, value",
+    [("device", "cuda"), ("threads", 4), ("products", "onednn"), ("data_dir", "x")],
+)
 def test_where_a_run_was_computed_makes_no_other_setting(name, value, tmp_path):
     seeds(tmp_path, [-100.0])
     seeds(tmp_path, [-104.0], start=2, **{name: value})

@@ -12,7 +12,8 @@ from .finished import FinishedRun
 
 SEED = "seed"
 # Where a run was computed and where its data lay: no figure depends on them but by rounding.
-WITHOUT_EFFECT = ("schema", "device", "threads", "data_dir", "checkpoint_every", "data")
+_MACHINE = ("device", "threads", "checkpoint_every", "cuda_graph")
+WITHOUT_EFFECT = ("schema", "data", "data_dir", *_MACHINE)
 
 
 @dataclass(frozen=True)

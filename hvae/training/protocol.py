@@ -17,6 +17,7 @@ from hvae.errors import Refused
 from hvae.evaluation.elbo import elbo
 from hvae.model import VAE
 from hvae.rows import Rows
+from hvae.training.device_steps import Record
 from hvae.training.divergence import NO_COMPONENT, NotFinite
 from hvae.training.step import Trainer
 
@@ -143,6 +144,7 @@ class TrainingState:
         data: its tensors on that device.
         kl_weights: [n], of every component's KL after the warm-up.
         warnings: that the result must carry.
+        record: as in `hvae.training.step.Trainer`.
     """
 
     def __init__(
@@ -152,6 +154,7 @@ class TrainingState:
         data: TrainingData,
         kl_weights: Sequence[float],
         warnings: Sequence[str] = (),
+        record: Record | None = None,
     ) -> None:
         self.settings = settings
         self.data = data
@@ -163,6 +166,7 @@ class TrainingState:
             settings.seed,
             settings.samples,
             kl_weights,
+            record,
         )
         first = max(1, min(settings.warmup, settings.epochs))
         self.selection = Selection(first, settings.lookahead)

@@ -1,36 +1,20 @@
 """The training step and the epoch: updates of the weights, with no value read on the host."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from hvae import ops, random
-from hvae.evaluation.elbo import summary
+from hvae.errors import Refused
+from hvae.evaluation.elbo import figures, means
 from hvae.model import VAE, loss
 from hvae.rows import Rows
+from hvae.training.device_steps import DeviceSteps, Record, Trace
 from hvae.training.divergence import NotFinite, first_bad_component
 
 _JOINED = 64  # steps
-
-
-class Trace(NamedTuple):
-    """What a step leaves on the device, to be read at the end of the epoch.
-
-    Attributes:
-        log_likelihood: [R], the mean over samples; kl, concentration: [R, n]; raw: [R, raw_width].
-        raw_gradient: [raw_width], the gradient of the bias of the layer that gives raw: the sum
-            over rows of the gradients that arrive there.
-        log_ratio: [R], the mean over samples, as in `hvae.model.Terms`, or None.
-    """
-
-    log_likelihood: Tensor
-    kl: Tensor
-    concentration: Tensor
-    raw: Tensor
-    raw_gradient: Tensor
-    log_ratio: Tensor | None = None
 
 
 class Traces:
@@ -49,6 +33,11 @@ class Traces:
         self._single.append(trace._replace(raw_gradient=trace.raw_gradient[None]))
         if len(self._single) == _JOINED:
             self._join()
+
+    def add_joined(self, trace: Trace) -> None:
+        """That of the next steps, raw_gradient [steps, raw_width]."""
+        self._join()
+        self._joined.append(trace)
 
     def whole(self) -> Trace:
         """That of all rows, in the order of their steps; raw_gradient is [steps, raw_width]."""
@@ -79,6 +68,8 @@ class Trainer:
         seed: of the streams "train" and "shuffle".
         samples: draws of a row in a step; the loss is their mean.
         kl_weights: [n], of every component's KL after the warm-up; None for 1.
+        record: makes of a step what plays it back (`hvae.training.cuda_graph.record`), and full
+            batches are played back; None: each is launched op by op. The figures are the same.
     """
 
     def __init__(
@@ -89,6 +80,7 @@ class Trainer:
         seed: int = 0,
         samples: int = 1,
         kl_weights: Sequence[float] | None = None,
+        record: Record | None = None,
     ) -> None:
         self.model = model
         self.batch_size = batch_size
@@ -97,7 +89,9 @@ class Trainer:
         self.steps = 0
         self.parameters = list(model.parameters())
         self.device = self.parameters[0].device
-        self.optimizer = torch.optim.Adam(self.parameters, lr=lr, fused=True)
+        self.optimizer = torch.optim.Adam(
+            self.parameters, lr=lr, fused=True, capturable=record is not None
+        )
         self._one = torch.ones((), device=self.device)
         weights = kl_weights or [1.0] * len(model.latent.components)
         self.kl_weights = torch.tensor(weights, device=self.device)
@@ -110,6 +104,8 @@ class Trainer:
             for name, parameter in model.named_parameters()
         }
         self.optimizer.state.update(zip(self.parameters, self._state.values(), strict=True))
+        self._record = record
+        self._device_steps: DeviceSteps | None = None
 
     def optimizer_state(self) -> dict[str, Tensor]:
         """Adam's live tensors by name; a copy into them restores the optimizer."""
@@ -178,13 +174,43 @@ class Trainer:
         skipped = torch.zeros(len(batches), device=self.device)
         kl_weights = warmup_factor * self.kl_weights
         traces = Traces()
-        for batch, rng, skip in zip(batches, streams, skipped.unbind(), strict=True):
+        full = len(rows) // self.batch_size if self._record is not None else 0
+        if full:
+            played = self._played(rows).run(rows, order, streams[0], kl_weights, before_step)
+            traces.add_joined(played[0])
+            skipped[:full] = played[1]
+        rest = zip(batches[full:], streams[full:], skipped.unbind()[full:], strict=True)
+        for batch, rng, skip in rest:
             before_step()
             traces.add(self.step(rows.index_select(0, batch), rng, kl_weights, skip))
         self.steps += len(batches)
         whole = traces.whole()
-        self._check(whole, skipped, epoch)
-        return summary(whole.log_likelihood, whole.kl, whole.concentration, whole.log_ratio)
+        parts = (whole.log_likelihood, whole.kl, whole.concentration, whole.log_ratio)
+        # The one time that the host reads from the device.
+        any_skipped, *read = torch.cat([skipped.amax()[None].double(), means(*parts)]).tolist()
+        if any_skipped:
+            self._raise(whole, skipped, epoch)
+        return figures(read, whole.kl.shape[1], whole.log_ratio is not None)
+
+    def _played(self, rows: Rows) -> DeviceSteps:
+        """What plays full batches of rows like these back."""
+        if not isinstance(rows, Tensor):
+            raise Refused(
+                "--cuda-graph: on is not allowed for rows that are read from a file batch by "
+                "batch; allowed: off"
+            )
+        assert self._record is not None
+        if self._device_steps is None or not self._device_steps.takes(rows):
+            state = [*self.model.state_dict().values(), *self.optimizer_state().values()]
+            self._device_steps = DeviceSteps(
+                self.step,
+                self._record,
+                rows,
+                self.batch_size,
+                self.kl_weights,
+                state,
+            )
+        return self._device_steps
 
     def _streams(self, count: int) -> tuple[Tensor, ...]:
         """The streams of the next steps: their step is the step's number, counted from 0."""
@@ -192,19 +218,19 @@ class Trainer:
         table[:, 1] = torch.arange(self.steps, self.steps + count, device=self.device)
         return table.unbind()
 
-    def _check(self, whole: Trace, skipped: Tensor, epoch: int) -> None:
-        bad = skipped.nonzero().flatten().tolist()
-        if bad:
-            rows = slice(bad[0] * self.batch_size, (bad[0] + 1) * self.batch_size)
-            component = first_bad_component(
-                self.model.latent,
-                whole.log_likelihood[rows],
-                whole.kl[rows],
-                whole.raw[rows],
-                whole.raw_gradient[bad[0]],
-            )
-            step = self.steps - len(skipped) + bad[0]
-            raise NotFinite(epoch, step, component, "the loss or a gradient")
+    def _raise(self, whole: Trace, skipped: Tensor, epoch: int) -> NoReturn:
+        """`NotFinite` for the first step that was skipped."""
+        bad = int(skipped.nonzero()[0])
+        rows = slice(bad * self.batch_size, (bad + 1) * self.batch_size)
+        component = first_bad_component(
+            self.model.latent,
+            whole.log_likelihood[rows],
+            whole.kl[rows],
+            whole.raw[rows],
+            whole.raw_gradient[bad],
+        )
+        step = self.steps - len(skipped) + bad
+        raise NotFinite(epoch, step, component, "the loss or a gradient")
 
 
 def _over_samples(values: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ NOT_ALLOWED = {
     "image_shape": ["", "x", "0x3", "28x", "28,28", 28],
     "layer": ["", 3],
     "covariate": ["donor", [], ("",), (3,), ("donor", "donor"), None],
+    "cuda_graph": ["yes", "", True, None],
     "data_dir": [3, False],
     "likelihood": ["gauss", "", None, 3],
     "network": ["convolutions", "", None, 3],

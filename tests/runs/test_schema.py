@@ -15,7 +15,8 @@ RESULTS = Path(__file__).parents[2] / "results"
 
 FILES = ("data", "labels", "split", "split_seed", "image_shape", "layer", "covariate")
 PRIOR = ("prior", "prior_components")
-SINCE_3 = ("schema", "likelihood", "network", "checkpoint_every", "scale_frame", *PRIOR, *FILES)
+MACHINE = ("checkpoint_every", "cuda_graph")
+SINCE_3 = ("schema", "likelihood", "network", "scale_frame", *MACHINE, *PRIOR, *FILES)
 SINCE_2 = ("kl_weights", "samples")
 
 

@@ -131,10 +131,14 @@ class DeviceSteps:
                     kept.index_copy_(0, where, part)
 
     def _places_of(self, trace: Trace) -> Trace:
-        rows = self._count * self._batch_size
-        kept = {
-            name: None if part is None else part.new_empty(rows, *part.shape[1:])
-            for name, part in trace._asdict().items()
-        }
-        kept["raw_gradient"] = trace.raw_gradient.new_empty(self._count, *trace.raw_gradient.shape)
-        return Trace(**kept)
+        def places(part: Tensor) -> Tensor:
+            return part.new_empty(self._count * self._batch_size, *part.shape[1:])
+
+        return Trace(
+            places(trace.log_likelihood),
+            places(trace.kl),
+            places(trace.concentration),
+            places(trace.raw),
+            trace.raw_gradient.new_empty(self._count, *trace.raw_gradient.shape),
+            None if trace.log_ratio is None else places(trace.log_ratio),
+        )

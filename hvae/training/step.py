@@ -176,9 +176,8 @@ class Trainer:
         traces = Traces()
         full = len(rows) // self.batch_size if self._record is not None else 0
         if full:
-            played = self._played(rows).run(rows, order, streams[0], kl_weights, before_step)
-            traces.add_joined(played[0])
-            skipped[:full] = played[1]
+            trace, skipped[:full] = self._play(rows, order, streams[0], kl_weights, before_step)
+            traces.add_joined(trace)
         rest = zip(batches[full:], streams[full:], skipped.unbind()[full:], strict=True)
         for batch, rng, skip in rest:
             before_step()
@@ -192,25 +191,27 @@ class Trainer:
             self._raise(whole, skipped, epoch)
         return figures(read, whole.kl.shape[1], whole.log_ratio is not None)
 
-    def _played(self, rows: Rows) -> DeviceSteps:
-        """What plays full batches of rows like these back."""
+    def _play(
+        self,
+        rows: Rows,
+        order: Tensor,
+        rng: Tensor,
+        kl_weights: Tensor,
+        before_step: Callable[[], None],
+    ) -> tuple[Trace, Tensor]:
+        """The full batches of an epoch, played back: `DeviceSteps.run`."""
         if not isinstance(rows, Tensor):
             raise Refused(
-                "--cuda-graph: on is not allowed for rows that are read from a file batch by "
+                "--cuda-graph: 'on' is not allowed for rows that are read from a file batch by "
                 "batch; allowed: off"
             )
         assert self._record is not None
         if self._device_steps is None or not self._device_steps.takes(rows):
             state = [*self.model.state_dict().values(), *self.optimizer_state().values()]
             self._device_steps = DeviceSteps(
-                self.step,
-                self._record,
-                rows,
-                self.batch_size,
-                self.kl_weights,
-                state,
+                self.step, self._record, rows, self.batch_size, self.kl_weights, state
             )
-        return self._device_steps
+        return self._device_steps.run(rows, order, rng, kl_weights, before_step)
 
     def _streams(self, count: int) -> tuple[Tensor, ...]:
         """The streams of the next steps: their step is the step's number, counted from 0."""

@@ -4,6 +4,7 @@ import os
 
 import backends
 import pytest
+import thorough
 import torch
 
 # `sanitize` sets it, to a build that needs a process of its own.
@@ -13,6 +14,9 @@ ONLY = os.environ.get("HVAE_CUDA_BACKEND")
 @pytest.fixture(scope="session", params=[ONLY] if ONLY else backends.NAMES)
 def backend(request):
     """A callable of ops, see `backends.Backend`."""
+    asked = ONLY or thorough.ASKED or "cuda" in request.config.getoption("markexpr")
+    if request.param == "ptx" and not asked:
+        pytest.skip("nvcc takes a minute; for `pytest -m cuda`")
     return backends.open_backend(request.param)
 
 

@@ -75,8 +75,8 @@ def row(title: str, found: Sequence[Launch], scale: float, moved: float, items: 
     double = sum(launch.double_precision for launch in found)
     share = min(1.0, memory / issue)
     return (
-        f"| {title} | {slots * WARP / items:,.0f} | {busy:.0%} | {issue * 1e3:.3f} | "
-        f"{memory * 1e3:.3f} | {share:.0%} | {double if double else 'none'} |"
+        f"| {title} | {slots * WARP / items:,.0f} | {busy:.0%} | {issue * 1e3:.3g} | "
+        f"{memory * 1e3:.3g} | {share:.0%} | {double if double else 'none'} |"
     )
 
 

@@ -125,7 +125,7 @@ def test_rows_that_are_read_batch_by_batch_are_refused():
             return digits().train.index_select(dim, index)
 
     _, played = pair(Recorder())
-    with pytest.raises(Refused, match="--cuda-graph: on is not allowed for rows"):
+    with pytest.raises(Refused, match="--cuda-graph: 'on' is not allowed for rows"):
         played.epoch(Read(), 1)
 
 

@@ -334,6 +334,8 @@ class Entry:
 
     def _op_fma(self, parts: list[str], o: list[str]) -> str:
         kind = parts[-1]
+        if parts[1] != "rn":
+            raise ValueError(f"PTX instruction: {'.'.join(parts)}")
         function = "__builtin_fmaf" if kind == "f32" else "__builtin_fma"
         values = ", ".join(self._value(x, kind) for x in o[1:])
         return self._assign(o[0], kind, f"{function}({values})")

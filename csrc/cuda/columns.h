@@ -30,19 +30,60 @@ struct ColumnsPlace {
   T* slope;
 };
 
+constexpr int kRowsALane = 4;
+constexpr int kRowsAWarp = kWarp * kRowsALane;
+
+// What the warps of a launch work on: some rows of one column each.
+__host__ __device__ inline int64_t pieces_of(int64_t rows, int count) {
+  return (rows + kRowsAWarp - 1) / kRowsAWarp * count;
+}
+
+// The arguments of a warp's rows, those of one zone together: lanes side by side take one branch.
+template <class T>
+struct SortedRows {
+  T k[kRowsAWarp];
+  uint8_t row[kRowsAWarp];
+
+  // Of the rows from `first` on; of those that there are not, 0. All lanes of a warp call it.
+  __device__ void load(const ColumnsPlace<T>& a, int column, int64_t first, T cut) {
+    const int lane = int(threadIdx.x % kWarp);
+    const unsigned before = (1u << lane) - 1;
+    int uniform = 0, series = kRowsAWarp;  // the places in between are free
+    for (int i = 0; i < kRowsALane; ++i) {
+      const int row_here = i * kWarp + lane;
+      const int64_t at = first + row_here;
+      const T argument = at < a.rows ? a.k[at * a.k_row + column * a.k_column] : T(0);
+      const unsigned above = __ballot_sync(0xffffffffu, argument >= cut);
+      const int to =
+          argument >= cut ? uniform + __popc(above & before) : series - 1 - __popc(~above & before);
+      k[to] = argument, row[to] = uint8_t(row_here);
+      uniform += __popc(above), series -= __popc(~above);
+    }
+    __syncwarp();
+  }
+};
+
 // A warp works on one column, so that all its lanes have one order.
 template <Quantity kQuantity, class T>
 __global__ void columns_kernel(ColumnsPlace<T> a, const __grid_constant__ OrderTable<T> table,
                                int count) {
-  const int64_t pieces = (a.rows + kWarp - 1) / kWarp * count;
+  __shared__ SortedRows<T> of_warp[kThreads / kWarp];
+  SortedRows<T>& sorted = of_warp[threadIdx.x / kWarp];
+  const int64_t pieces = pieces_of(a.rows, count);
   for (int64_t piece = thread_index() / kWarp; piece < pieces; piece += thread_count() / kWarp) {
     const int index = int(piece % count), column = table.column[index];
-    const int64_t row = piece / count * kWarp + threadIdx.x % kWarp;
-    if (row >= a.rows) continue;
-    const auto result = evaluate<kQuantity>(table.order[table.order_of[index]],
-                                            a.k[row * a.k_row + column * a.k_column]);
-    a.value[row * a.columns + column] = result.value;
-    a.slope[row * a.columns + column] = result.slope;
+    const int64_t first = piece / count * kRowsAWarp;
+    const PreparedOrder<T>& order = table.order[table.order_of[index]];
+    sorted.load(a, column, first, order.cut());
+    for (int i = 0; i < kRowsALane; ++i) {
+      const int place = i * kWarp + int(threadIdx.x % kWarp);
+      const int64_t row = first + sorted.row[place];
+      const auto result = evaluate<kQuantity>(order, sorted.k[place]);
+      if (row >= a.rows) continue;
+      a.value[row * a.columns + column] = result.value;
+      a.slope[row * a.columns + column] = result.slope;
+    }
+    __syncwarp();
   }
 }
 
@@ -73,7 +114,7 @@ void launch_columns(const ColumnsPlace<T>& a, const OrderOf& order_of, cudaStrea
   for (int64_t first = 0, next = 0; first < a.columns; first = next) {
     next = fill_table(first, a.columns, order_of, table);
     const int count = int(next - first);
-    const int64_t pieces = (a.rows + kWarp - 1) / kWarp * count;
+    const int64_t pieces = pieces_of(a.rows, count);
     columns_kernel<kQuantity, T>
         <<<blocks_for(pieces * kWarp), kThreads, 0, queue>>>(a, table, count);
   }

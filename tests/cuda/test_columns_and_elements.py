@@ -83,6 +83,16 @@ def test_more_columns_and_orders_than_a_launch_takes(backend):
     assert relative(found[0], CPU.columns(k[:, :300].contiguous(), same, index)[0]) <= 24
 
 
+@pytest.mark.parametrize("rows", [127, 128, 129, 300])
+def test_rows_of_several_warps_in_either_zone(backend, rows):
+    """A warp takes 128 rows and puts those of one zone together."""
+    orders, index = [0.0, 4.0, 19.5], ops.QUANTITIES.index("A")
+    for low, high in ((1e-3, 1e-2), (1e2, 1e3), (1e-3, 1e3)):
+        k = concentrations(rows, len(orders), torch.float32).clamp(low, high)
+        found, expected = backend("columns", k, orders, index), CPU.columns(k, orders, index)
+        assert relative(found[0], expected[0]) <= 24
+
+
 def test_no_rows(backend):
     value, slope = backend("columns", torch.empty(0, 2), [1.0, 2.0], 0)
     assert value.shape == slope.shape == (0, 2)

@@ -49,6 +49,10 @@ MAY_IMPORT = {
         *{"build", "data", "devices", "errors", "evaluation", "latent", "memory", "model"},
         *{"observer", "ops", "random", "rows", "runs"},
     },
+    "studies": {
+        *{"data", "devices", "errors", "evaluation", "extras", "files", "latent", "observer"},
+        *{"rows", "runs", "training"},
+    },
     "estimator": {
         *{"data", "description", "devices", "errors", "evaluation", "memory", "model", "random"},
         *{"rows", "runs", "training"},
@@ -56,9 +60,15 @@ MAY_IMPORT = {
 }
 # Modules of training and evaluation that know no disk: what they may import of hvae.
 WITHOUT_FILES = {
-    "training.step": {"evaluation.elbo", "model", "ops", "random", "rows", "training.divergence"},
+    "training.step": {
+        *{"errors", "evaluation.elbo", "model", "ops", "random", "rows", "training.device_steps"},
+        *{"training.divergence"},
+    },
+    "training.device_steps": set(),
+    "training.cuda_graph": set(),
     "training.protocol": {
-        *{"errors", "evaluation.elbo", "model", "rows", "training.divergence", "training.step"}
+        *{"errors", "evaluation.elbo", "model", "rows", "training.device_steps"},
+        *{"training.divergence", "training.step"},
     },
     "training.divergence": {"errors", "latent"},
     "evaluation.elbo": {"model", "random", "rows"},

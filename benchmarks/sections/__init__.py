@@ -14,6 +14,7 @@ from . import (
     draws,
     evaluation,
     instruction_floors,
+    learned_prior,
     recorded_step,
     special_functions,
     torch_special,
@@ -25,6 +26,7 @@ SECTIONS: tuple[suite.Section, ...] = (
     draws,
     training_step,
     evaluation,
+    learned_prior,
     bandwidth,
     checkpoints,
 )

@@ -1,8 +1,12 @@
-"""The extensions: `hvae._C`, the ops (for the CPU always, for CUDA where torch has it and nvcc is
-there), and `hvae._math`, the scalar mathematics for NumPy. Everything else is in pyproject.toml.
+"""The extensions: `hvae._C`, the ops (for the CPU always, for CUDA where torch has it and a toolkit
+of its version is there), and `hvae._math`, the scalar mathematics for NumPy. Everything else is in
+pyproject.toml.
 """
 
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 # nvcc on the PATH may be a wrapper in another folder than the toolkit, from which torch would guess
@@ -17,7 +21,35 @@ from pybind11.setup_helpers import Pybind11Extension
 from setuptools import find_packages, setup
 from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
 
-WITH_CUDA = torch.version.cuda is not None and CUDA_HOME is not None
+
+def without_cuda(torch_cuda, home):
+    """Why the CUDA kernels cannot be built for a torch with CUDA; None if they can.
+
+    torch_cuda: the version that torch was built for; home: the folder of the toolkit, or None.
+    """
+    nvcc = Path(home or "", "bin", "nvcc")
+    if home is None or not nvcc.exists():
+        return "nvcc is not there"
+    try:
+        version = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return f"{nvcc} does not run"
+    release = re.search(r"release (\d+)", version.stdout)
+    if release is None or release[1] != torch_cuda.partition(".")[0]:
+        found = release[1] if release else "unknown"
+        return f"torch is of CUDA {torch_cuda}, {nvcc} of CUDA {found}"
+    return None
+
+
+def with_cuda():
+    """Whether to build the CUDA kernels; says in one line why not where torch has CUDA."""
+    if torch.version.cuda is None:
+        return False
+    reason = without_cuda(torch.version.cuda, CUDA_HOME)
+    if reason is not None:
+        print(f"hvae: built for the CPU only: {reason}", file=sys.stderr)
+    return reason is None
+
 
 # -ffp-contract=fast: fused multiply-adds, which -std=c++20 would turn off. The other two let a
 # compiler make vectors of square roots and of selections; neither touches the rules of NaN and
@@ -44,7 +76,7 @@ CPU_SOURCES = sources("torch/*.cpp", "cpu/*.cpp")
 
 
 def ops_extension():
-    if not WITH_CUDA:
+    if not with_cuda():
         return CppExtension(
             "hvae._C",
             CPU_SOURCES,
@@ -53,7 +85,7 @@ def ops_extension():
         )
     return CUDAExtension(
         "hvae._C",
-        [*CPU_SOURCES, *sources("cuda/*.cu")],
+        [*CPU_SOURCES, *sources("cuda/*.cu", "cuda/*.cpp")],
         extra_compile_args={
             "cxx": [*COMPILE, *QUIET, *STABLE, "-DHVAE_WITH_CUDA", "-DUSE_CUDA"],
             "nvcc": [
@@ -83,14 +115,15 @@ def packages():
     return [*find_packages(include=["hvae", "hvae.*"]), *inner]
 
 
-setup(
-    packages=packages(),
-    package_dir={"hvae": "hvae", **BESIDE},
-    ext_modules=[
-        ops_extension(),
-        Pybind11Extension(
-            "hvae._math", sources("numpy/*.cpp"), extra_compile_args=[*COMPILE, *QUIET]
-        ),
-    ],
-    cmdclass={"build_ext": BuildExtension},
-)
+if __name__ == "__main__":
+    setup(
+        packages=packages(),
+        package_dir={"hvae": "hvae", **BESIDE},
+        ext_modules=[
+            ops_extension(),
+            Pybind11Extension(
+                "hvae._math", sources("numpy/*.cpp"), extra_compile_args=[*COMPILE, *QUIET]
+            ),
+        ],
+        cmdclass={"build_ext": BuildExtension},
+    )

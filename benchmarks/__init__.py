@@ -4,6 +4,7 @@
     baselines/    what is compared with, as one writes it in plain torch and SciPy
     sections/     a file a section of `hvae bench`
     reports/      `python -m hvae.benchmarks.reports.NAME`
+    gpu.py        `python -m hvae.benchmarks.gpu`: build, test and time on a card, in one go
 
 Keys of the document:
 
@@ -26,6 +27,6 @@ A time or a ratio is {"median", "q1", "q3", "min", "max", "rounds"} over the rou
 from .harness.figures import Figure
 from .harness.settings import Settings
 from .harness.timing import Spread
-from .sections import SECTIONS, run
+from .sections import SECTIONS, run, sections_on
 
-__all__ = ["SECTIONS", "Figure", "Settings", "Spread", "run"]
+__all__ = ["SECTIONS", "Figure", "Settings", "Spread", "run", "sections_on"]

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from hvae.benchmarks import SECTIONS, Figure, Settings, Spread, run
+from hvae.benchmarks import Figure, Settings, Spread, run, sections_on
 
 _WIDTH = 140  # of the table where there is no terminal to ask
 
@@ -30,14 +30,14 @@ def command(quick: bool, device: str, threads: int | None, as_json: bool) -> Non
     hvae bench --device cuda
     """
     settings = Settings.of(quick, device, threads)
-    figures, document = run(settings, _progress)
+    names = [section.NAME for section in sections_on(settings.device)]
+    figures, document = run(settings, lambda name: _progress(names, name))
     if not as_json:
         _print(figures, document)
     click.echo(json.dumps(document, allow_nan=False))
 
 
-def _progress(name: str) -> None:
-    names = [section.NAME for section in SECTIONS]
+def _progress(names: Sequence[str], name: str) -> None:
     click.echo(f"{names.index(name) + 1}/{len(names)} {name}", err=True)
 
 

@@ -66,17 +66,19 @@ MAY_IMPORT = {
 WITHOUT_FILES = {
     "training.adam": set(),
     "training.step": {
-        *{"evaluation.elbo", "model", "ops", "random", "ranks", "rows", "training.adam"},
-        "training.divergence",
+        *{"errors", "evaluation.elbo", "model", "ops", "random", "ranks", "rows"},
+        *{"training.adam", "training.device_steps", "training.divergence"},
     },
     "training.protocol": {
-        *{"errors", "evaluation.elbo", "model", "ranks", "rows", "training.divergence"},
-        "training.step",
+        *{"errors", "evaluation.elbo", "model", "ranks", "rows", "training.device_steps"},
+        *{"training.divergence", "training.step"},
     },
     "training.stack": {
         *{"errors", "latent", "model", "training.adam", "training.divergence"},
         *{"training.protocol", "training.step"},
     },
+    "training.device_steps": set(),
+    "training.cuda_graph": set(),
     "training.divergence": {"errors", "latent"},
     "evaluation.elbo": {"model", "random", "ranks", "rows"},
     "evaluation.importance": {"errors", "latent", "memory", "model", "observer", "random", "rows"},

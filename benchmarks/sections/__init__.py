@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from ..harness import suite
 from ..harness.figures import Figure
 from ..harness.settings import Settings
@@ -11,8 +13,11 @@ from . import (
     checkpoints,
     draws,
     evaluation,
+    instruction_floors,
     learned_prior,
+    recorded_step,
     special_functions,
+    torch_special,
     training_step,
 )
 
@@ -25,10 +30,16 @@ SECTIONS: tuple[suite.Section, ...] = (
     bandwidth,
     checkpoints,
 )
+ON_A_GPU: tuple[suite.Section, ...] = (torch_special, instruction_floors, recorded_step)
+
+
+def sections_on(device: torch.device) -> tuple[suite.Section, ...]:
+    """Those that a run on the device measures."""
+    return (*SECTIONS, *ON_A_GPU) if device.type == "cuda" else SECTIONS
 
 
 def run(
     settings: Settings, progress: Callable[[str], None] = lambda name: None
 ) -> tuple[list[Figure], dict[str, Any]]:
     """All of them: `hvae.benchmarks.harness.suite.run`."""
-    return suite.run(SECTIONS, settings, progress)
+    return suite.run(sections_on(settings.device), settings, progress)

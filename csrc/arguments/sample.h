@@ -16,7 +16,7 @@ struct SampleArguments {
   int64_t raw_stride;
   const T* k;  // [rows, count]
   int64_t k_row, k_column;
-  T* mean;      // [rows, width], mean directions
+  T* mean;      // [rows, width], mean directions; scratch of the CPU
   T* z;         // [samples, rows, width]
   T* v;         // [samples, rows, count], 1 - cos theta
   T* theta;     // [samples, rows, count]

@@ -22,8 +22,8 @@ template <class T>
 struct ScaledSampleArguments {
   SampleArguments<T> x;  // the draw before it is stretched; its z and kl are those of the stretched
   RawScales<T> raw;
-  T* scale;           // [rows, width], s
-  T* scale_less_one;  // [rows, width], s - 1
+  T* scale;           // [rows, width], s; scratch of the CPU
+  T* scale_less_one;  // [rows, width], s - 1; scratch of the CPU
   T* stretch;         // [samples, rows, count], m log |A x|
   T* volume;          // [rows, count], log |A|
 };

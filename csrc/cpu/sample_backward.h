@@ -41,7 +41,9 @@ void sample_backward(const SampleBackwardArguments<T>& a, int64_t first_task, in
         kl_part[i] = a.grad_kl[at] * a.kl_slope[at];
         rows[i] = Word<T>(uint32_t(stream.row + row + i));
       }
-      const V one_minus_A = evaluate<Quantity::kRatioComplement>(order, k).value;
+      V one_minus_A = splat<V>(0);
+      if (a.gradient == AngleGradient::kImplicit)
+        one_minus_A = evaluate<Quantity::kRatioComplement>(order, k).value;
       for (int64_t j = 0; j < m; ++j) store<V>(g.get() + j * lanes, splat<V>(0));
       V grad_k = kl_part;
       for (int64_t s = 0; s < a.samples; ++s) {

@@ -127,7 +127,9 @@ void scaled_sample_backward(const ScaledSampleBackwardArguments<T>& a, int64_t f
         store<V>(w.grad_l + j * lanes, grad_kl * (mean ? component * share - T(1) : splat<V>(-1)));
         store<V>(w.grad_mu + j * lanes, mean ? T(-2) * grad_kl * share : splat<V>(0));
       }
-      const V one_minus_A = evaluate<Quantity::kRatioComplement>(order, k).value;
+      V one_minus_A = splat<V>(0);
+      if (x.gradient == AngleGradient::kImplicit)
+        one_minus_A = evaluate<Quantity::kRatioComplement>(order, k).value;
       const V h = grad_kl * (T(m) / T(x.samples));
       for (int64_t sample = 0; sample < x.samples; ++sample) {
         const int64_t draw = sample * x.rows + row;

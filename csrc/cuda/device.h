@@ -14,7 +14,8 @@ namespace hvae {
 namespace {
 
 constexpr int kThreads = 256;
-// Shells or columns whose tables travel with one launch, within the 4 KiB of a kernel's parameters.
+constexpr int kWarp = 32;
+// Shells or columns whose tables travel with one launch, in the kernel's parameters.
 constexpr int kShellsALaunch = 256;
 
 inline cudaStream_t current_stream(const Tensor& t) {

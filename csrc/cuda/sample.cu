@@ -1,40 +1,43 @@
-// The draw and its gradient on the GPU: one launch forward and one backward for all shells of all
-// rows. The stream's (key, step, row, sample) is read from device memory, so a CUDA graph can advance
-// it.
-#include "../math/implicit.h"
-#include "../math/vmf.h"
+// The draw and its gradient on the GPU: a launch forward and one backward for all shells of a layout
+// of all rows, and one for the divergences. The stream's (key, step, row, sample) is read from device
+// memory, so a CUDA graph can advance it.
 #include "../torch/sample.h"
 #include "angle.h"
-#include "tile.h"
+#include "columns.h"
+#include "slope.h"
+#include "tangent.h"
 
 namespace hvae {
 namespace {
 
-template <int kTile, class T>
-__global__ void sample_kernel(SampleArguments<T> a, ShellTable table, int first_shell, int count) {
-  const auto tile = cg::tiled_partition<kTile>(cg::this_thread_block());
+// A thread a draw for small shells, a warp for large ones.
+using SampleLayouts = LayoutList<Layout<1, 16, 16>, Layout<16, 4, 64>, Layout<32, 4, 128>,
+                                 Layout<32, 0, kMostDimensions>>;
+constexpr int64_t kMostHeld = 128;
+
+template <class L, class T>
+__global__ void sample_kernel(SampleArguments<T> a, ShellTable table, int count) {
+  const auto tile = this_tile<L>();
   const Stream stream(a.rng);
   const int64_t items = a.samples * a.rows * count;
-  for (int64_t item = thread_index() / kTile; item < items; item += thread_count() / kTile) {
-    const int index = int(item % count), m = table.m[index], shell = first_shell + index;
-    const int64_t draw = item / count, row = draw % a.rows, sample = draw / a.rows;
-    const T k = a.k[row * a.k_row + shell * a.k_column];
-    const uint32_t base = first_block(a.shells.first + shell);
+  for (int64_t item = thread_index() / L::lanes; item < items; item += thread_count() / L::lanes) {
+    const Place place(table, item, count);
+    const int m = place.m;
+    const int64_t row = place.draw % a.rows, sample = place.draw / a.rows;
+    const T k = a.k[row * a.k_row + place.shell * a.k_column];
+    const uint32_t base = first_block(a.shells.first + place.shell);
     const uint32_t c0 = stream.row + uint32_t(row), c1 = stream.sample + uint32_t(sample);
-    const MeanDirection<T> mu(tile, a.raw + row * a.raw_stride + table.offset[index], m);
-    const Angle<T> angle = draw_angle(tile, stream, base, c0, c1, k, m);
-    T* z = a.z + draw * a.shells.width + table.offset[index];
-    draw_tangent(tile, stream, base, c0, c1, mu, m, z);
+    const Angle<T> angle = draw_angle<T, L>(tile, stream, base, c0, c1, k, m);
+    const MeanDirection<T, L> mu(tile, a.raw + row * a.raw_stride + place.offset, m);
+    T* z = a.z + place.draw * a.shells.width + place.offset;
+    Coordinates<T, L::held> t(z);
+    draw_tangent<T, L>(tile, stream, base, c0, c1, mu, m, t);
     const T cosine = T(1) - angle.v;
-    each_coordinate<T>(tile, m, [&](int j) { z[j] = cosine * mu(j) + angle.sine * z[j]; });
+    each_coordinate<T, L>(tile, m,
+                          [&](int s, int j) { z[j] = cosine * mu(s, j) + angle.sine * t(s, j); });
     if (tile.thread_rank() == 0) {
-      a.v[draw * a.shells.count + shell] = angle.v;
-      a.theta[draw * a.shells.count + shell] = angle.theta;
-      if (sample == 0) {
-        const auto kl = evaluate<Quantity::kDivergence>(FreeOrder<T>(T(m) / 2 - 1), k);
-        a.kl[row * a.shells.count + shell] = kl.value;
-        a.kl_slope[row * a.shells.count + shell] = kl.slope;
-      }
+      a.v[place.draw * a.shells.count + place.shell] = angle.v;
+      a.theta[place.draw * a.shells.count + place.shell] = angle.theta;
     }
   }
 }
@@ -48,62 +51,61 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sample(const Tensor raw, cons
   with_type(raw, [&]<class T>(T) {
     const auto a = s.arguments<T>();
     if (a.rows == 0) return;
-    with_tile(s.packed, [&]<int kTile>(std::integral_constant<int, kTile>) {
-      for (int first = 0; first < a.shells.count; first += kShellsALaunch) {
-        const int count = std::min(kShellsALaunch, a.shells.count - first);
-        sample_kernel<kTile, T>
-            <<<blocks_for(a.samples * a.rows * count * kTile), kThreads, 0, current_stream(raw)>>>(
-                a, shell_table(a.shells, first, count), first, count);
-      }
+    const cudaStream_t queue = current_stream(raw);
+    launch_divergences(a, queue);
+    SampleLayouts::each_launch(a.shells, [&]<class L>(const ShellTable& table, int count) {
+      sample_kernel<L, T>
+          <<<blocks_for(a.samples * a.rows * count * L::lanes), kThreads, 0, queue>>>(a, table,
+                                                                                      count);
     });
     check_launch("hvae::sample");
   });
   return s.result();
 }
 
-template <int kTile, class T>
-__global__ void sample_backward_kernel(SampleBackwardArguments<T> a, ShellTable table,
-                                       int first_shell, int count, T* tangents) {
-  const auto tile = cg::tiled_partition<kTile>(cg::this_thread_block());
+// scratch: [rows, width], for tangents that are not held in registers.
+template <class L, class T>
+__global__ void sample_backward_kernel(SampleBackwardArguments<T> a, ShellTable table, int count,
+                                       T* scratch) {
+  const auto tile = this_tile<L>();
   const Stream stream(a.rng);
   const int64_t items = a.rows * count;
-  for (int64_t item = thread_index() / kTile; item < items; item += thread_count() / kTile) {
-    const int index = int(item % count), m = table.m[index], shell = first_shell + index;
-    const int64_t row = item / count, at = row * a.shells.count + shell;
-    const T k = a.k[row * a.k_row + shell * a.k_column];
-    const uint32_t base = first_block(a.shells.first + shell);
-    const MeanDirection<T> mu(tile, a.raw + row * a.raw_stride + table.offset[index], m);
-    const T one_minus_A = evaluate<Quantity::kRatioComplement>(FreeOrder<T>(T(m) / 2 - 1), k).value;
-    T* g = a.grad_raw + row * a.shells.width + table.offset[index];
-    T* t = tangents + row * a.shells.width + table.offset[index];
-    T grad_k = a.grad_kl[at] * a.kl_slope[at];
-    each_coordinate<T>(tile, m, [&](int j) { g[j] = 0; });
+  for (int64_t item = thread_index() / L::lanes; item < items; item += thread_count() / L::lanes) {
+    const Place place(table, item, count);
+    const int m = place.m;
+    const int64_t row = place.draw, at = row * a.shells.count + place.shell;
+    const int64_t first = row * a.shells.width + place.offset;
+    const T k = a.k[row * a.k_row + place.shell * a.k_column], kl_slope = a.kl_slope[at];
+    const uint32_t base = first_block(a.shells.first + place.shell);
+    const MeanDirection<T, L> mu(tile, a.raw + row * a.raw_stride + place.offset, m);
+    Coordinates<T, L::held> g(a.grad_raw + first), t(scratch + first);
+    T grad_k = a.grad_kl[at] * kl_slope;
+    each_slot<T, L>(tile, m, [&](int s, int j) { g(s, j) = 0; });
     for (int64_t sample = 0; sample < a.samples; ++sample) {
       const int64_t draw = sample * a.rows + row;
-      const T* gz = a.grad_z + draw * a.shells.width + table.offset[index];
-      const T theta = a.theta[draw * a.shells.count + shell];
-      draw_tangent(tile, stream, base, stream.row + uint32_t(row), stream.sample + uint32_t(sample),
-                   mu, m, t);
+      const T* gz = a.grad_z + draw * a.shells.width + place.offset;
+      const T theta = a.theta[draw * a.shells.count + place.shell];
       T sine_half, cosine_half;
       sine_cosine(T(0.5) * theta, sine_half, cosine_half);
       const T sine = T(2) * sine_half * cosine_half, cosine = T(1) - T(2) * sine_half * sine_half;
+      const T slope = angle_slope<T, L>(tile, a.gradient, m, theta, sine, k, kl_slope);
+      draw_tangent<T, L>(tile, stream, base, stream.row + uint32_t(row),
+                         stream.sample + uint32_t(sample), mu, m, t);
       T along_mu = 0, along_t = 0;
-      each_coordinate<T>(tile, m, [&](int j) {
-        along_mu += gz[j] * mu(j);
-        along_t += gz[j] * t[j];
+      each_coordinate<T, L>(tile, m, [&](int s, int j) {
+        along_mu += gz[j] * mu(s, j);
+        along_t += gz[j] * t(s, j);
       });
-      along_mu = sum_over(tile, along_mu);
-      along_t = sum_over(tile, along_t);
-      const T slope = a.gradient == AngleGradient::kImplicit
-                          ? implicit_slope<T>(T(m), theta, k, one_minus_A)
-                          : naive_slope<T>(T(m), sine, k);
+      along_mu = sum_over<L>(tile, along_mu);
+      along_t = sum_over<L>(tile, along_t);
       grad_k += slope * (cosine * along_t - sine * along_mu);
-      each_coordinate<T>(tile, m, [&](int j) {
-        g[j] += cosine * gz[j] - along_mu * (cosine * mu(j) + sine * t[j]);
+      each_coordinate<T, L>(tile, m, [&](int s, int j) {
+        g(s, j) += cosine * gz[j] - along_mu * (cosine * mu(s, j) + sine * t(s, j));
       });
     }
     const T inverse = mu.inverse_norm();
-    each_coordinate<T>(tile, m, [&](int j) { g[j] *= inverse; });
+    T* out = a.grad_raw + first;
+    each_coordinate<T, L>(tile, m, [&](int s, int j) { out[j] = g(s, j) * inverse; });
     if (tile.thread_rank() == 0) a.grad_k[at] = grad_k;
   }
 }
@@ -114,18 +116,15 @@ std::tuple<Tensor, Tensor> sample_backward(const Tensor grad_z, const Tensor gra
                                            const Tensor rng, int64_t gradient, int64_t shell) {
   SampleBackward s(grad_z, grad_kl, raw, kappa, theta, kl_slope, dims, rng, gradient, shell);
   const torch::stable::accelerator::DeviceGuard guard(raw.get_device_index());
-  const Tensor tangents = torch::stable::empty_like(s.grad_raw);
+  const bool held = *std::max_element(dims.begin(), dims.end()) <= kMostHeld;
+  const Tensor scratch = new_empty(s.grad_raw, {held ? 0 : s.rows, s.packed.width});
   with_type(grad_z, [&]<class T>(T) {
     const auto a = s.arguments<T>();
     if (a.rows == 0) return;
-    with_tile(s.packed, [&]<int kTile>(std::integral_constant<int, kTile>) {
-      for (int first = 0; first < a.shells.count; first += kShellsALaunch) {
-        const int count = std::min(kShellsALaunch, a.shells.count - first);
-        sample_backward_kernel<kTile, T>
-            <<<blocks_for(a.rows * count * kTile), kThreads, 0, current_stream(raw)>>>(
-                a, shell_table(a.shells, first, count), first, count,
-                tangents.mutable_data_ptr<T>());
-      }
+    SampleLayouts::each_launch(a.shells, [&]<class L>(const ShellTable& table, int count) {
+      sample_backward_kernel<L, T>
+          <<<blocks_for(a.rows * count * L::lanes), kThreads, 0, current_stream(raw)>>>(
+              a, table, count, scratch.mutable_data_ptr<T>());
     });
     check_launch("hvae::sample_backward");
   });

@@ -155,24 +155,10 @@ struct FreeOrder {
   }
 };
 
-#ifndef __CUDACC__
-
-// One order for many arguments: the coefficients of every polynomial, prepared in double and
-// rounded once.
+// One order for many arguments: the coefficients of every polynomial, rounded once.
 template <class R>
-class Order {
+class PreparedOrder {
  public:
-  explicit Order(double order) : nu(R(order)), order_(order) {
-    const double least_radius = larger(double(kUniformRadius<R>), order);
-    radius_ = R(least_radius);
-    inverse_ = R(1 / order);
-    cut_ = uniform_from(R(order));
-    log_gamma_ = R(log_gamma_1p(order));
-    delta_ = R(order >= 1 ? stirling_delta(order) : 0.0);
-    prepare_uniform(least_radius);
-    prepare_series();
-  }
-
   R nu;
 
   HVAE_FN R inverse() const { return inverse_; }
@@ -208,7 +194,7 @@ class Order {
     return polynomial(p_, slope_degree_, y * inverse_reach_);
   }
 
- private:
+ protected:
   static constexpr int kUniformMost = 3 * kDebyeTerms + 3;
 
   template <class V>
@@ -218,6 +204,39 @@ class Order {
     return sum;
   }
 
+  R inverse_, radius_, cut_, log_gamma_, delta_, inverse_reach_;
+  int uniform_degree_, series_degree_, slope_degree_;
+  R d_[kUniformMost], g_[kUniformMost], h_[kUniformMost];
+  R f_[kSeriesTerms<R>], f_slope_[kSeriesTerms<R>], p_[kSlopeTerms<R> + 1];
+};
+
+#ifndef __CUDACC__
+
+// Prepares an order, in double; a GPU is given what the host prepared.
+template <class R>
+class Order : public PreparedOrder<R> {
+  using Base = PreparedOrder<R>;
+  using Base::d_, Base::g_, Base::h_, Base::f_, Base::f_slope_, Base::p_;
+  using Base::inverse_reach_, Base::uniform_degree_, Base::series_degree_, Base::slope_degree_;
+  using Base::kUniformMost, Base::inverse_, Base::radius_, Base::cut_, Base::log_gamma_,
+      Base::delta_;
+
+ public:
+  using Base::nu;
+
+  explicit Order(double order) : order_(order) {
+    const double least_radius = larger(double(kUniformRadius<R>), order);
+    nu = R(order);
+    radius_ = R(least_radius);
+    inverse_ = R(1 / order);
+    cut_ = uniform_from(R(order));
+    log_gamma_ = R(log_gamma_1p(order));
+    delta_ = R(order >= 1 ? stirling_delta(order) : 0.0);
+    prepare_uniform(least_radius);
+    prepare_series();
+  }
+
+ private:
   // w^k T^i = (w r0)^(k + 2i) (nu/r0)^(2i) / r0^k, with w r0 in (0, 1].
   void prepare_uniform(double r0) {
     double d[kUniformMost + 1] = {}, g[kUniformMost + 1] = {}, h[kUniformMost + 1] = {};
@@ -279,10 +298,6 @@ class Order {
   }
 
   double order_;
-  R inverse_, radius_, cut_, log_gamma_, delta_, inverse_reach_;
-  int uniform_degree_, series_degree_, slope_degree_;
-  R d_[kUniformMost], g_[kUniformMost], h_[kUniformMost];
-  R f_[kSeriesTerms<R>], f_slope_[kSeriesTerms<R>], p_[kSlopeTerms<R> + 1];
 };
 
 #endif

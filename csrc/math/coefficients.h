@@ -171,13 +171,13 @@ HVAE_CONSTANT double kZeta[26] = {
     0x1.7469daccfadcdp-27, -0x1.6434a8447aeadp-28, 0x1.555a877ffd2c3p-29, -0x1.47b1679258d0ep-30, 0x1.3b15d2b2fc10cp-31,
     -0x1.2f69a9fabe3e0p-32,
 };
-HVAE_CONSTANT double kNodes16[16] = {
+HVAE_CONSTANT float kNodes16[16] = {
     0x1.5b4f66ca1e083p-8, 0x1.c60a99e906503p-6, 0x1.132ff2bac6df4p-4, 0x1.f4ee8896e3653p-4, 0x1.874b732542e90p-3,
     0x1.157ed32de2c47p-2, 0x1.6fd1a8cdee642p-2, 0x1.cf5a853312ac1p-2, 0x1.1852bd6676aa0p-1, 0x1.48172b9908cdfp-1,
     0x1.754096690e9ddp-1, 0x1.9e2d2336af45cp-1, 0x1.c1622eed23936p-1, 0x1.dd9a01a8a7241p-1, 0x1.f1cfab30b7cd8p-1,
     0x1.fd4961326bc3fp-1,
 };
-HVAE_CONSTANT double kWeights16[16] = {
+HVAE_CONSTANT float kWeights16[16] = {
     0x1.bcddab4b7c211p-7, 0x1.fdfb1a2c1265dp-6, 0x1.85c4ee79cc258p-5, 0x1.fe7af2bad386ap-5, 0x1.325f61bca3cbfp-4,
     0x1.5a6ebbb5a75fcp-4, 0x1.75f8c77e0c00fp-4, 0x1.83feae80e4dfcp-4, 0x1.83feae80e4dfcp-4, 0x1.75f8c77e0c00fp-4,
     0x1.5a6ebbb5a75fcp-4, 0x1.325f61bca3cbfp-4, 0x1.fe7af2bad386ap-5, 0x1.85c4ee79cc258p-5, 0x1.fdfb1a2c1265dp-6,

@@ -43,40 +43,11 @@ class ImplicitAngle {
     inverse_sine_ = R(1) / select(degenerate_, splat<V>(1), sine_);
   }
 
+  static constexpr int nodes = is_single<V> ? 16 : 24;
+
   HVAE_FN V derivative() const {
-    constexpr int nodes = is_single<V> ? 16 : 24;
     V range = extent();
-    V sum = splat<V>(0);
-    for (int i = 0; i < nodes; ++i) {
-      const R node = R(is_single<V> ? kNodes16[i] : kNodes24[i]);
-      const R weight = R(is_single<V> ? kWeights16[i] : kWeights24[i]);
-      Point p = at(range * node);
-      sum = sum + weight * ((one_minus_A_ - R(2) * p.sine_half_squared) * exp(p.exponent));
-    }
-    // A NaN concentration must not be hidden by the ends of the interval.
-    return select(degenerate_, k_ * R(0), side_ * range * sum);
-  }
-
- private:
-  struct Point {
-    V exponent, slope, sine_half_squared;  // slope of the exponent in the distance from theta
-  };
-
-  HVAE_FN Point at(V distance) const {
-    V delta = side_ * distance;
-    V s, c;
-    sine_cosine(R(0.5) * delta, s, c);
-    V middle_sine = sine_ * c + cosine_ * s;
-    V middle_cosine = cosine_ * c - sine_ * s;
-    V half = sine_half_ * c + cosine_half_ * s;
-    V growth = R(2) * middle_cosine * s * inverse_sine_;
-    growth = larger(growth, splat<V>(R(is_single<V> ? -0.9999999f : -0.9999999999999998)));
-    V exponent = R(-2) * k_ * s * middle_sine;
-    if (exponent_ > R(0)) exponent = exponent + exponent_ * log1p(growth);
-    V sine = sine_ * (growth + R(1));
-    V cosine = R(1) - R(2) * half * half;
-    V slope = side_ * (exponent_ * cosine / select(sine > R(0), sine, splat<V>(1)) - k_ * sine);
-    return {exponent, slope, half * half};
+    return finish(range, partial(range, 0, 1));
   }
 
   // The distance at which the exponent has fallen to the cut: Newton from the parabola at theta,
@@ -100,6 +71,46 @@ class ImplicitAngle {
       x = select(inside, next, R(0.5) * (low + high));
     }
     return select(whole, reach_, smaller(x * R(1.01), reach_));
+  }
+
+  // The part of the sum over nodes that nodes first, first + step, ... make: lanes of a GPU share
+  // them.
+  HVAE_FN V partial(V range, int first, int step) const {
+    V sum = splat<V>(0);
+    for (int i = first; i < nodes; i += step) {
+      const R node = is_single<V> ? R(kNodes16[i]) : R(kNodes24[i]);
+      const R weight = is_single<V> ? R(kWeights16[i]) : R(kWeights24[i]);
+      Point p = at(range * node);
+      sum = sum + weight * ((one_minus_A_ - R(2) * p.sine_half_squared) * exp(p.exponent));
+    }
+    return sum;
+  }
+
+  // A NaN concentration must not be hidden by the ends of the interval.
+  HVAE_FN V finish(V range, V sum) const {
+    return select(degenerate_, k_ * R(0), side_ * range * sum);
+  }
+
+ private:
+  struct Point {
+    V exponent, slope, sine_half_squared;  // slope of the exponent in the distance from theta
+  };
+
+  HVAE_FN Point at(V distance) const {
+    V delta = side_ * distance;
+    V s, c;
+    sine_cosine(R(0.5) * delta, s, c);
+    V middle_sine = sine_ * c + cosine_ * s;
+    V middle_cosine = cosine_ * c - sine_ * s;
+    V half = sine_half_ * c + cosine_half_ * s;
+    V growth = R(2) * middle_cosine * s * inverse_sine_;
+    growth = larger(growth, splat<V>(R(is_single<V> ? -0.9999999f : -0.9999999999999998)));
+    V exponent = R(-2) * k_ * s * middle_sine;
+    if (exponent_ > R(0)) exponent = exponent + exponent_ * log1p(growth);
+    V sine = sine_ * (growth + R(1));
+    V cosine = R(1) - R(2) * half * half;
+    V slope = side_ * (exponent_ * cosine / select(sine > R(0), sine, splat<V>(1)) - k_ * sine);
+    return {exponent, slope, half * half};
   }
 
   R exponent_;

@@ -26,7 +26,7 @@ import numpy
 TERMS = 20
 STIRLING_TERMS = 10
 ZETA_TERMS = 26
-NODES = (16, 24)
+NODES = {16: "float", 24: "double"}  # of a quadrature, for numbers of that kind
 
 
 def multiply(a, b):
@@ -113,8 +113,8 @@ def literal(x):
     return float(x).hex() if not isinstance(x, Fraction) else (x.numerator / x.denominator).hex()
 
 
-def table(name, values, width=5):
-    print(f"HVAE_CONSTANT double {name}[{len(values)}] = {{")
+def table(name, values, width=5, kind="double"):
+    print(f"HVAE_CONSTANT {kind} {name}[{len(values)}] = {{")
     for i in range(0, len(values), width):
         print("    " + " ".join(f"{literal(x)}," for x in values[i : i + width]))
     print("};")
@@ -143,10 +143,10 @@ def main():
     )
     mpmath.mp.dps = 60
     table("kZeta", [(-1) ** k * (mpmath.zeta(k) - 1) / k for k in range(2, ZETA_TERMS + 2)])
-    for n in NODES:
+    for n, kind in NODES.items():
         pairs = gauss_legendre(n)
-        table(f"kNodes{n}", [p[0] for p in pairs])
-        table(f"kWeights{n}", [p[1] for p in pairs])
+        table(f"kNodes{n}", [p[0] for p in pairs], kind=kind)
+        table(f"kWeights{n}", [p[1] for p in pairs], kind=kind)
     print("\n}  // namespace HVAE_TIER\n}  // namespace hvae")
 
 

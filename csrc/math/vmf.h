@@ -190,6 +190,16 @@ HVAE_FN V ratio_second_slope(V nu, V k, const Terms<V>& t) {
   return select(x < R(0.01), small, plain);
 }
 
+// 1 - A from s = k A' = dKL/dk: with d = m - 1, A' = 1 - A^2 - d A/k is a quadratic equation for it,
+//   1 - A = 2 (s + d) / (2k + d + sqrt(d^2 + 4k (k - s))),
+// and nothing cancels, since s < k/2. At infinity s = 0.
+template <class V>
+HVAE_FN V one_minus_A_from_slope(Real<V> m, V k, V s) {
+  using R = Real<V>;
+  const R d = m - R(1);
+  return R(2) * (s + d) / (R(2) * k + d + square_root(d * d + R(4) * k * (k - s)));
+}
+
 template <class V>
 struct ValueAndSlope {
   V value, slope;

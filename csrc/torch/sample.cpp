@@ -13,9 +13,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sample(const Tensor raw, cons
                                                           const Tensor rng, int64_t samples,
                                                           int64_t /*gradient*/, int64_t shell) {
   Sample s(raw, kappa, dims, rng, samples, shell);
+  const Tensor mean = new_empty(s.raw, {s.rows, s.packed.width});
   with_type(raw, [&]<class T>(T) {
     const auto& kernels = current_tier().of<T>();
-    const auto a = s.arguments<T>();
+    auto a = s.arguments<T>();
+    a.mean = mean.mutable_data_ptr<T>();
     run(kernels.prepare, a);
     run(kernels.draw, a);
   });

@@ -13,7 +13,7 @@ namespace hvae {
 
 struct Sample {
   PackedShells packed;
-  Tensor raw, k, rng, mean, z, v, theta, kl, kl_slope;
+  Tensor raw, k, rng, z, v, theta, kl, kl_slope;
   int64_t rows, samples;
 
   Sample(const Tensor& given_raw, const Tensor& given_k, const std::vector<int64_t>& dims,
@@ -35,7 +35,6 @@ struct Sample {
     k = given_k;
     rng = made_contiguous(given_rng);
     rows = raw.size(0);
-    mean = new_empty(raw, {rows, packed.width});
     z = new_empty(raw, {samples, rows, packed.width});
     v = new_empty(raw, {samples, rows, count});
     theta = new_empty(raw, {samples, rows, count});
@@ -54,7 +53,7 @@ struct Sample {
             .k = k.const_data_ptr<T>(),
             .k_row = k.stride(0),
             .k_column = k.stride(1),
-            .mean = mean.mutable_data_ptr<T>(),
+            .mean = nullptr,
             .z = z.mutable_data_ptr<T>(),
             .v = v.mutable_data_ptr<T>(),
             .theta = theta.mutable_data_ptr<T>(),

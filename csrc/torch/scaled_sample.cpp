@@ -13,9 +13,14 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> scaled_sample
     std::vector<int64_t> dims, const Tensor rng, int64_t samples, int64_t frame, bool centred,
     int64_t /*gradient*/, int64_t shell) {
   ScaledSample s(raw_directions, kappa, raw_scales, dims, rng, samples, frame, centred, shell);
+  const auto by_row = [&] { return new_empty(s.x.raw, {s.x.rows, s.x.packed.width}); };
+  const Tensor mean = by_row(), scale = by_row(), scale_less_one = by_row();
   with_type(raw_directions, [&]<class T>(T) {
     const auto& kernels = current_tier().of<T>();
-    const auto a = s.arguments<T>();
+    auto a = s.arguments<T>();
+    a.x.mean = mean.mutable_data_ptr<T>();
+    a.scale = scale.mutable_data_ptr<T>();
+    a.scale_less_one = scale_less_one.mutable_data_ptr<T>();
     run(kernels.scaled_prepare, a);
     run(kernels.scaled_draw, a);
     run(kernels.scaled_finish, a);

@@ -35,15 +35,13 @@ struct GivenScales {
 struct ScaledSample {
   Sample x;
   GivenScales raw;
-  Tensor scale, scale_less_one, stretch, volume;
+  Tensor stretch, volume;
 
   ScaledSample(const Tensor& raw_directions, const Tensor& kappa, const Tensor& raw_scales,
                const std::vector<int64_t>& dims, const Tensor& rng, int64_t samples, int64_t frame,
                bool centred, int64_t shell)
       : x(raw_directions, kappa, dims, rng, samples, shell, "hvae::scaled_sample"),
         raw("hvae::scaled_sample", raw_scales, frame, centred, raw_directions),
-        scale(new_empty(x.raw, {x.rows, x.packed.width})),
-        scale_less_one(new_empty(x.raw, {x.rows, x.packed.width})),
         stretch(new_empty(x.raw, {samples, x.rows, x.packed.count()})),
         volume(new_empty(x.raw, {x.rows, x.packed.count()})) {}
 
@@ -51,8 +49,8 @@ struct ScaledSample {
   ScaledSampleArguments<T> arguments() const {
     return {.x = x.arguments<T>(),
             .raw = raw.arguments<T>(),
-            .scale = scale.mutable_data_ptr<T>(),
-            .scale_less_one = scale_less_one.mutable_data_ptr<T>(),
+            .scale = nullptr,
+            .scale_less_one = nullptr,
             .stretch = stretch.mutable_data_ptr<T>(),
             .volume = volume.mutable_data_ptr<T>()};
   }

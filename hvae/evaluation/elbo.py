@@ -66,9 +66,23 @@ def summary(
         log_likelihood: [N], log p(x | z); kl: [N, n]; concentration: [N, n].
         log_ratio: [N], r(z) of a learned prior.
     """
+    read = means(log_likelihood, kl, concentration, log_ratio).tolist()
+    return figures(read, kl.shape[1], log_ratio is not None)
+
+
+def means(
+    log_likelihood: Tensor, kl: Tensor, concentration: Tensor, log_ratio: Tensor | None = None
+) -> Tensor:
+    """What `summary` reads from the device, float64 [1 + 2n], with r(z) [2 + 2n]."""
     columns = torch.cat([-log_likelihood[:, None], kl, concentration], 1)
-    re, *means = columns.double().mean(0).tolist()
-    kl_per_shell, kappa = means[: kl.shape[1]], means[kl.shape[1] :]
+    found = columns.double().mean(0)
+    return found if log_ratio is None else torch.cat([found, log_ratio.double().mean()[None]])
+
+
+def figures(read: Sequence[float], components: int, with_ratio: bool) -> dict[str, Any]:
+    """`summary`, of the numbers of `means`."""
+    re, kl_per_shell = read[0], list(read[1 : 1 + components])
+    kappa = list(read[1 + components : 1 + 2 * components])
     total = math.fsum(kl_per_shell)
     found = {
         "elbo": -(re + total),
@@ -77,9 +91,9 @@ def summary(
         "kl_per_shell": kl_per_shell,
         "kappa": kappa,
     }
-    if log_ratio is None:
+    if not with_ratio:
         return found
-    r = log_ratio.double().mean().item()
+    r = read[-1]
     return {**found, "elbo": r - (re + total), "r": r}
 
 

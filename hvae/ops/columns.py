@@ -81,9 +81,14 @@ def _backward(
         return value, slope
 
     def second() -> Tensor:
-        return second_derivative(evaluate, ctx.quantity, k.new_tensor(ctx.orders), k)
+        return second_derivative(evaluate, ctx.quantity, _filled(k, ctx.orders), k)
 
     return gradient(grad_value, grad_slope, slope, second), None, None
+
+
+def _filled(like: Tensor, values: Sequence[float]) -> Tensor:
+    """[n], without a copy from the host, which a CUDA graph could not hold."""
+    return torch.stack([like.new_full((), value) for value in values])
 
 
 def _batched(

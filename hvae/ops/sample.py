@@ -57,8 +57,10 @@ def sample(
     Raises:
         ValueError, TypeError, RuntimeError: for a wrong name, number, shape, dtype or device.
 
-    The draw is the same on every device, thread count and chunking; within one instruction-set tier
-    bit for bit. A NaN concentration gives NaN draws.
+    The draw is the same on every device, thread count and chunking; within one instruction-set
+    tier, and on a GPU, bit for bit. Between them roundings differ, and where both sides of the test
+    that accepts a proposal are as good as equal it falls the other way: one of 1e7 draws or so in
+    float32 is another draw there. A NaN concentration gives NaN draws.
     """
     gradient = index_of(kappa_grad, KAPPA_GRADIENTS, "kappa_grad")
     dims = ambient_dimensions(dims)

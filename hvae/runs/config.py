@@ -85,6 +85,9 @@ class TrainConfig:
         products: which library multiplies matrices on a CPU, one of `hvae.ops.PRODUCTS`, or "auto":
             the one that a short measurement finds the faster (`hvae.runs.products`). A run has the
             name of what was found in its settings, since the last bits depend on it.
+        cuda_graph: "on" or "off": whether a step on a GPU is recorded once and played back, which
+            spares the host's part of every launch; the data must fit the GPU. It changes no figure.
+            Not yet tried on a GPU.
         data_dir: folder of the data files; None is $HVAE_DATA_DIR or the user's cache. Another is
             kept as an absolute path, so that the run is found from every folder.
         checkpoint_every: seconds of work between checkpoints at most, where an epoch takes less;
@@ -269,6 +272,15 @@ class TrainConfig:
         "NAME",
         group=MACHINE,
     )
+    cuda_graph: str = option(
+        "off",
+        one_of(lambda: ("off", "on")),
+        "Whether steps on a GPU are played back from one recording: on or off. Not yet tried on a "
+        "GPU.",
+        "WORD",
+        decides=False,
+        group=MACHINE,
+    )
     data_dir: str | None = option(
         None,
         _FOLDER,
@@ -292,6 +304,8 @@ class TrainConfig:
             named = name == "dataset" and self.data is not None
             if not named and not declared.rule.accepts(getattr(self, name)):
                 raise refused_option(name, getattr(self, name), declared.rule.allowed())
+        if self.cuda_graph == "on" and self.device == "cpu":
+            raise refused_option("cuda_graph", self.cuda_graph, "off, or on with --device cuda")
         components = grammar.parse(self.shells)
         self._set("shells", grammar.text(components))
         self._set(

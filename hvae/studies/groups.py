@@ -12,9 +12,8 @@ from hvae.studies.finished import FinishedRun
 
 SEED = "seed"
 # Where a run was computed and where its data lay: no figure depends on them but by rounding.
-WITHOUT_EFFECT = (
-    *("schema", "device", "threads", "products", "data_dir", "checkpoint_every", "data"),
-)
+_MACHINE = ("device", "threads", "products", "checkpoint_every", "cuda_graph")
+WITHOUT_EFFECT = ("schema", "data", "data_dir", *_MACHINE)
 
 
 @dataclass(frozen=True)

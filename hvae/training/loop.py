@@ -19,6 +19,7 @@ from hvae.runs import RunFolder, TrainConfig
 from hvae.runs.assembly import assemble
 from hvae.runs.checkpoints import State
 from hvae.runs.metrics import Mark
+from hvae.training import cuda_graph
 from hvae.training.divergence import NotFinite
 from hvae.training.interrupts import Interrupts
 from hvae.training.protocol import TrainingState
@@ -47,7 +48,8 @@ def open_state(
     components = model.latent.components
     weights = kl_weights.parse(config.kl_weights, components, config.learned_prior)
     rows = dataset.to(device) if there is None else there
-    return TrainingState(config, model.to(device), rows, weights, dataset.warnings, ranks)
+    record = cuda_graph.record if config.cuda_graph == "on" else None
+    return TrainingState(config, model.to(device), rows, weights, dataset.warnings, ranks, record)
 
 
 class TrainingLoop:

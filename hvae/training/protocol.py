@@ -20,6 +20,7 @@ from hvae.evaluation.elbo import elbo
 from hvae.model import VAE
 from hvae.ranks import ALONE, Ranks
 from hvae.rows import Rows
+from hvae.training.device_steps import Record
 from hvae.training.divergence import NO_COMPONENT, NotFinite
 from hvae.training.step import Epoch, Trainer
 
@@ -153,6 +154,7 @@ class TrainingState:
         kl_weights: [n], of every component's KL after the warm-up.
         warnings: that the result must carry.
         ranks: the processes that train this model together; call `agree` before the first epoch.
+        record: as in `hvae.training.step.Trainer`.
 
     Raises:
         Refused: a layer of the model looks at a whole batch, and there are several ranks.
@@ -166,6 +168,7 @@ class TrainingState:
         kl_weights: Sequence[float],
         warnings: Sequence[str] = (),
         ranks: Ranks = ALONE,
+        record: Record | None = None,
     ) -> None:
         _refuse_to_divide(model, ranks)
         self.ranks = ranks
@@ -180,6 +183,7 @@ class TrainingState:
             settings.samples,
             kl_weights,
             ranks,
+            record,
         )
         first = max(1, min(settings.warmup, settings.epochs))
         self.selection = Selection(first, settings.lookahead)

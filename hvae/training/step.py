@@ -1,38 +1,23 @@
 """The training step and the epoch: updates of the weights, with no value read on the host."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
 
 from hvae import ops, random
-from hvae.evaluation.elbo import summary
+from hvae.errors import Refused
+from hvae.evaluation.elbo import figures, means
 from hvae.model import VAE, Terms, loss
 from hvae.ranks import ALONE, Ranks
 from hvae.rows import Rows
 from hvae.training.adam import Adam
+from hvae.training.device_steps import DeviceSteps, Record, Trace
 from hvae.training.divergence import NotFinite, first_bad_component
 
 _JOINED = 64  # steps
-
-
-class Trace(NamedTuple):
-    """What a step leaves on the device, to be read at the end of the epoch.
-
-    Attributes:
-        log_likelihood: [R], the mean over samples; kl, concentration: [R, n]; raw: [R, raw_width].
-        raw_gradient: [raw_width], the gradient of the bias of the layer that gives raw: the sum
-            over rows of the gradients that arrive there.
-        log_ratio: [R], the mean over samples, as in `hvae.model.Terms`, or None.
-    """
-
-    log_likelihood: Tensor
-    kl: Tensor
-    concentration: Tensor
-    raw: Tensor
-    raw_gradient: Tensor
-    log_ratio: Tensor | None = None
 
 
 class Traces:
@@ -51,6 +36,11 @@ class Traces:
         self._single.append(trace._replace(raw_gradient=trace.raw_gradient[None]))
         if len(self._single) == _JOINED:
             self._join()
+
+    def add_joined(self, trace: Trace) -> None:
+        """That of the next steps, raw_gradient [steps, raw_width]."""
+        self._join()
+        self._joined.append(trace)
 
     def whole(self) -> Trace:
         """That of all rows, in the order of their steps; raw_gradient is [steps, raw_width]."""
@@ -82,6 +72,11 @@ class Trainer:
         samples: draws of a row in a step; the loss is their mean.
         kl_weights: [n], of every component's KL after the warm-up; None for 1.
         ranks: the processes that share the rows of every batch; each has the whole model.
+        record: makes of a step what plays it back (`hvae.training.cuda_graph.record`), and full
+            batches are played back; None: each is launched op by op. The figures are the same.
+
+    Raises:
+        Refused: there are several ranks, and a recording is asked for.
     """
 
     def __init__(
@@ -93,7 +88,10 @@ class Trainer:
         samples: int = 1,
         kl_weights: Sequence[float] | None = None,
         ranks: Ranks = ALONE,
+        record: Record | None = None,
     ) -> None:
+        if record is not None and ranks.count > 1:
+            raise Refused("--cuda-graph: 'on' is not allowed for several ranks; allowed: off")
         self.model = model
         self.ranks = ranks
         self.batch_size = batch_size
@@ -108,6 +106,8 @@ class Trainer:
         self._raw_bias = next(i for i, p in enumerate(self.parameters) if p is raw_bias)
         weights = kl_weights or [1.0] * len(model.latent.components)
         self.kl_weights = torch.tensor(weights, device=self.device)
+        self._record = record
+        self._device_steps: DeviceSteps | None = None
 
     def optimizer_state(self) -> dict[str, Tensor]:
         """Adam's live tensors by name; a copy into them restores the optimizer."""
@@ -165,10 +165,26 @@ class Trainer:
             NotFinite: a step was skipped; the message names epoch, step and component.
         """
         under_way = Epoch(self, rows, epoch, warmup_factor)
+        if self._record is not None and len(rows) >= self.batch_size:
+            under_way.play(self._steps_of(rows, self._record), before_step)
         for inputs in under_way:
             before_step()
             under_way.add(self.step(*inputs))
         return under_way.end()
+
+    def _steps_of(self, rows: Rows, record: Record) -> DeviceSteps:
+        """The recording for these rows: that of the epoch before where it fits them."""
+        if not isinstance(rows, Tensor):
+            raise Refused(
+                "--cuda-graph: 'on' is not allowed for rows that are read from a file batch by "
+                "batch; allowed: off"
+            )
+        if self._device_steps is None or not self._device_steps.takes(rows):
+            state = [*self.model.state_dict().values(), *self.optimizer_state().values()]
+            self._device_steps = DeviceSteps(
+                self.step, record, rows, self.batch_size, self.kl_weights, state
+            )
+        return self._device_steps
 
 
 class Inputs(NamedTuple):
@@ -193,17 +209,28 @@ class Epoch:
         self.trainer = trainer
         self.rows = rows
         self.number = number
-        order = epoch_permutation(len(rows), trainer.seed, number, trainer.device)
-        self._batches = order.split(trainer.batch_size)
+        self._order = epoch_permutation(len(rows), trainer.seed, number, trainer.device)
+        self._batches = self._order.split(trainer.batch_size)
         self._parts = [trainer.ranks.share(len(batch)) for batch in self._batches]
         self._skipped = torch.zeros(len(self._batches), device=trainer.device)
         self._kl_weights = warmup_factor * trainer.kl_weights
         self._traces = Traces()
+        self._played = 0
+
+    def play(self, steps: DeviceSteps, before_step: Callable[[], None]) -> None:
+        """Make the steps of all full batches, which come first, by playing them back."""
+        full = len(self.rows) // self.trainer.batch_size
+        first = self._streams([0])[0]
+        trace, skipped = steps.run(self.rows, self._order, first, self._kl_weights, before_step)
+        self._skipped[:full] = skipped
+        self._traces.add_joined(trace)
+        self._played = full
 
     def __iter__(self) -> Iterator[Inputs]:
+        """Of the steps that were not played back."""
         streams = self._streams([part.start for part in self._parts])
         each = zip(self._batches, self._parts, streams, self._skipped.unbind(), strict=True)
-        for batch, part, rng, skipped in each:
+        for batch, part, rng, skipped in itertools.islice(each, self._played, None):
             mine = self.rows.index_select(0, batch[part])
             yield Inputs(mine, rng, self._kl_weights, skipped, len(batch))
 
@@ -215,8 +242,12 @@ class Epoch:
         """As `Trainer.epoch`, once all steps were made."""
         self.trainer.steps += len(self._batches)
         whole = self._of_all_ranks(self._traces.whole())
-        self._check(whole)
-        return summary(whole.log_likelihood, whole.kl, whole.concentration, whole.log_ratio)
+        parts = (whole.log_likelihood, whole.kl, whole.concentration, whole.log_ratio)
+        # The one time that the host reads from the device.
+        read = torch.cat([self._skipped.amax()[None].double(), means(*parts)]).tolist()
+        if read[0]:
+            self._raise(whole)
+        return figures(read[1:], whole.kl.shape[1], whole.log_ratio is not None)
 
     def _of_all_ranks(self, trace: Trace) -> Trace:
         """The trace of all rows of the epoch, in their order; raw_gradient is of all already."""
@@ -250,21 +281,20 @@ class Epoch:
         table[:, 2] = torch.tensor(rows)
         return table.to(self.trainer.device).unbind()
 
-    def _check(self, whole: Trace) -> None:
-        """Raises NotFinite for the first step that was skipped."""
-        bad = self._skipped.nonzero().flatten().tolist()
-        if bad:
-            size = self.trainer.batch_size
-            rows = slice(bad[0] * size, (bad[0] + 1) * size)
-            component = first_bad_component(
-                self.trainer.model.latent,
-                whole.log_likelihood[rows],
-                whole.kl[rows],
-                whole.raw[rows],
-                whole.raw_gradient[bad[0]],
-            )
-            step = self.trainer.steps - len(self._skipped) + bad[0]
-            raise NotFinite(self.number, step, component, "the loss or a gradient")
+    def _raise(self, whole: Trace) -> NoReturn:
+        """NotFinite for the first step that was skipped."""
+        bad = int(self._skipped.nonzero()[0])
+        size = self.trainer.batch_size
+        rows = slice(bad * size, (bad + 1) * size)
+        component = first_bad_component(
+            self.trainer.model.latent,
+            whole.log_likelihood[rows],
+            whole.kl[rows],
+            whole.raw[rows],
+            whole.raw_gradient[bad],
+        )
+        step = self.trainer.steps - len(self._skipped) + bad
+        raise NotFinite(self.number, step, component, "the loss or a gradient")
 
 
 def trace_of(terms: Terms, raw_gradient: Tensor) -> Trace:

@@ -67,6 +67,7 @@ TRAIN = {
     "--out": ["taken", "new", "a/b/c", "full", "full/file", "full/file/x", "empty"],
     "--resume": ["taken", "whole", "nowhere", "full", "empty", "bare", "unsealed", "diverged"],
     "--checkpoint-every": ["0", "10", "-1"],
+    "--cuda-graph": ["off", "on", "x"],
     "--prior": ["uniform", "mixture", "vamp", "flat"],
     "--prior-components": ["3", "0"],
     "--likelihood": ["auto", "gaussian", "negative-binomial", "categorical", "x"],

@@ -54,6 +54,7 @@ OTHERS = {
     "seed": ("6", 6),
     "device": ("cpu", "cpu"),
     "threads": ("2", 2),
+    "cuda_graph": ("off", "off"),
     "data_dir": ("/", "/"),
     "checkpoint_every": ("0", 0.0),
 }

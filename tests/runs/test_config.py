@@ -51,6 +51,7 @@ NOT_ALLOWED = {
     "image_shape": ["", "x", "0x3", "28x", "28,28", 28],
     "layer": ["", 3],
     "covariate": ["donor", [], ("",), (3,), ("donor", "donor"), None],
+    "cuda_graph": ["yes", "", True, None],
     "data_dir": [3, False],
     "likelihood": ["gauss", "", None, 3],
     "network": ["convolutions", "", None, 3],
@@ -129,7 +130,8 @@ def test_a_data_folder_is_kept_absolute(tmp_path, monkeypatch):
 def test_what_changes_no_figure_is_not_deciding():
     one, other = TrainConfig(), TrainConfig(data_dir="/data", checkpoint_every=3)
     assert one.deciding() == other.deciding()
-    assert set(one.to_json()) - set(one.deciding()) == {"data", "data_dir", "checkpoint_every"}
+    same = {"data", "data_dir", "checkpoint_every", "cuda_graph"}
+    assert set(one.to_json()) - set(one.deciding()) == same
     here, there = TrainConfig(data="/here/cells.npy"), TrainConfig(data="/there/cells.npy")
     assert here.deciding() == there.deciding() != one.deciding()
     for change in ({"seed": 1}, {"shells": "3"}, {"samples": 2}, {"hidden": (3,)}):

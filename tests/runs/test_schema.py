@@ -15,8 +15,8 @@ RESULTS = Path(__file__).parents[2] / "results"
 
 FILES = ("data", "labels", "split", "split_seed", "image_shape", "layer", "covariate")
 PRIOR = ("prior", "prior_components", "prior_precision")
-PARTS = ("likelihood", "network", "scale_frame", "products")
-SINCE_3 = ("schema", "checkpoint_every", *PARTS, *PRIOR, *FILES)
+MACHINE = ("checkpoint_every", "products", "cuda_graph")
+SINCE_3 = ("schema", "likelihood", "network", "scale_frame", *MACHINE, *PRIOR, *FILES)
 SINCE_2 = ("kl_weights", "samples")
 
 

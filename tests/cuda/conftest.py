@@ -1,0 +1,44 @@
+"""The CUDA kernels, wherever they can run here, and memory that shows what was not written."""
+
+import os
+
+import backends
+import pytest
+import thorough
+import torch
+
+# `sanitize` sets it, to a build that needs a process of its own.
+ONLY = os.environ.get("HVAE_CUDA_BACKEND")
+
+
+@pytest.fixture(scope="session", params=[ONLY] if ONLY else backends.NAMES)
+def backend(request):
+    """A callable of ops, see `backends.Backend`."""
+    asked = ONLY or thorough.ASKED or "cuda" in request.config.getoption("markexpr")
+    if request.param == "ptx" and not asked:
+        pytest.skip("nvcc takes a minute; for `pytest -m cuda`")
+    return backends.open_backend(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _unwritten_is_nan():
+    """What an op allocates holds NaN, so an output that is not written shows."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+def pytest_collection_modifyitems(items):
+    folder = os.path.dirname(__file__)
+    for item in items:
+        if str(item.path).startswith(folder):
+            item.add_marker(pytest.mark.cuda)
+            item.add_marker(pytest.mark.xdist_group("cuda"))
+
+
+@pytest.fixture
+def each_dtype(backend):
+    """The dtypes that the backend is built for."""
+    return backend.dtypes

@@ -1,0 +1,1 @@
+"""From csrc/cuda to a library of CPU ops that runs its kernels in the emulator."""

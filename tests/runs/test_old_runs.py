@@ -114,7 +114,8 @@ class TestCutShort:
         assert ear.epochs == [CUT] and len(ear.warnings) == (not same_versions)
         assert files.read_json(cut_short / "result.json").items() <= result.items()
         found = {**timeless(result), "warnings": [], "versions": then["result"]["versions"]}
-        assert found == {"run": str(cut_short), **then["result"]}
+        since = {"ranks": 1, "replicas": 1}
+        assert found == {"run": str(cut_short), **then["result"], **since}
         assert result["warnings"] == ear.warnings and result["versions"] == build.versions()
         best, document = files.read_packed(cut_short / "best.safetensors")
         assert hashed(best) == then["weights_sha256"]

@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from hvae.studies.cost import Cost, total
-from hvae.studies.engines import Failure
 from hvae.studies.layout import Sheet, text
 from hvae.studies.plan import Plan
 from hvae.studies.standing import Standing
 from hvae.studies.sweep import StudyObserver
+from hvae.studies.work import Failure
 
 from . import _show as show
 

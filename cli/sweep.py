@@ -21,7 +21,7 @@ from ._settings import GroupedCommand, GroupedOption, run_settings
 STUDY, ENGINE = "The study", "Where it runs"
 _OWN = ("shells", "seed")
 _SETTINGS = tuple(name for name in options() if name not in _OWN)
-_WITH_RESUME = {"study", *("engine", "jobs", "dry_run", "as_json", "quiet")}
+_WITH_RESUME = {"study", *("engine", "jobs", "slurm", "dry_run", "as_json", "quiet")}
 _FAILED = 4
 
 
@@ -95,6 +95,14 @@ def _option(*names: str, group: str, **more: Any) -> Callable[[Decorated], Decor
     help="Runs at a time; a core for every thread of each if not given.",
     group=ENGINE,
 )
+@_option(
+    "--slurm",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Of --engine slurm: an option of sbatch, as in partition=long or time=600 (minutes); may "
+    "be repeated.",
+    group=ENGINE,
+)
 @click.option("--out", metavar="FOLDER", help="The folder of the study.")
 @click.option(
     "--resume",
@@ -113,6 +121,7 @@ def command(
     study: str | None,
     engine: str,
     jobs: int | None,
+    slurm: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -146,7 +155,7 @@ def command(
     else:
         planned = _plan(ctx, given)
     first = planned.runs[0].config
-    chosen = EngineOptions(engine, jobs, first.device, first.threads)
+    chosen = EngineOptions(engine, jobs, first.device, first.threads, _of_sbatch(slurm))
     if dry_run:
         with show.Reporter(quiet) as reporter:
             costs = estimate(planned, reporter)
@@ -188,6 +197,17 @@ def _seeds(text: str) -> list[int]:
     if not all(item.isascii() and item.isdigit() and len(item) < 20 for item in items):
         raise refused_option("seeds", text, "integers from 0 separated by commas, as in 1,2,3")
     return list(dict.fromkeys(map(int, items)))
+
+
+def _of_sbatch(texts: tuple[str, ...]) -> dict[str, str]:
+    """Options of sbatch by name."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (equals and key.strip() and value.strip()):
+            raise refused_option("slurm", text, "KEY=VALUE, an option of sbatch")
+        found[key.strip()] = value.strip()
+    return found
 
 
 def _typed(ctx: click.Context) -> set[str]:

@@ -16,11 +16,11 @@ from hvae.observer import Observer
 from hvae.runs.folder import METRICS
 from hvae.runs.metrics import read_metrics
 from hvae.studies import selection
-from hvae.studies.engines import Engine, Failure, Task
+from hvae.studies.engines import Engine, Task
 from hvae.studies.folder import StudyFolder
 from hvae.studies.plan import Plan, PlannedRun
 from hvae.studies.standing import Progress, Standing
-from hvae.studies.work import Job
+from hvae.studies.work import Failure, Job
 from hvae.training.interrupts import Interrupts
 
 LOSSES = 3  # workers lost in a row, with no epoch between them, after which a run is given up
@@ -62,7 +62,7 @@ def sweep(
         plan: what the study consists of; a plan that is in the folder already is added to.
         folder: new or empty, or that of a study.
         engine: works on the runs; it is stopped before this returns.
-        slots: how many runs are worked on at a time; None if that is not known here.
+        slots: how many runs the engine has at a time at most; None: all, and it has a queue.
         observer: told of everything.
 
     Returns:
@@ -138,10 +138,13 @@ class _Leader:
     def _finish(self, runs: Sequence[PlannedRun], evaluate: bool) -> None:
         """Work on the runs until none has anything left to do, or it has failed."""
         self.progress = Progress(self.study, replace(self.plan, runs=tuple(runs)), evaluate)
-        left = [run for run in runs if not self._is_done(run, evaluate)]
-        tasks = {run.name: (run, self._submit(run, evaluate)) for run in left}
+        waiting = [run for run in reversed(runs) if not self._is_done(run, evaluate)]
+        tasks: dict[str, tuple[PlannedRun, Task]] = {}
         looked = 0.0
-        while tasks:
+        while tasks or waiting:
+            while waiting and (self.slots is None or len(tasks) < self.slots):
+                run = waiting.pop()
+                tasks[run.name] = (run, self._submit(run, evaluate))
             for name, (run, task) in list(tasks.items()):
                 if task.over():
                     del tasks[name]

@@ -17,11 +17,11 @@ from hvae import files
 from hvae.cli import main
 from hvae.errors import EnvironmentProblem, Refused
 from hvae.runs import lock
-from hvae.studies.engines import Engine, Failure, Task
+from hvae.studies.engines import Engine, Task
 from hvae.studies.engines.local import LocalEngine
 from hvae.studies.folder import StudyFolder
 from hvae.studies.sweep import sweep
-from hvae.studies.work import Job, work
+from hvae.studies.work import Failure, Job, work
 
 pytestmark = pytest.mark.slow
 

@@ -16,9 +16,9 @@ from multiprocessing import connection
 from queue import SimpleQueue
 
 from hvae.errors import refused_option
-from hvae.studies.engines.engine import Engine, Failure, Task
+from hvae.studies.engines.engine import Engine, Task
 from hvae.studies.folder import StudyFolder
-from hvae.studies.work import Job
+from hvae.studies.work import Failure, Job
 from hvae.studies.worker import ERROR, serve
 
 MOST_JOBS = 1024

@@ -12,8 +12,8 @@ from processes import outcome
 
 from hvae import files
 from hvae.studies.folder import StudyFolder
+from hvae.studies.leader import StudyObserver
 from hvae.studies.plan import plan
-from hvae.studies.sweep import StudyObserver
 
 SMALL = {"hidden": (8,), "epochs": 4, "warmup": 2, "batch_size": 400, "checkpoint_every": 0.0}
 SHELLS, SEEDS = ("4", "2,e2"), (1, 2)

@@ -12,5 +12,6 @@ hvae.studies.search       finds a break-up by successive halving on validation
 hvae.studies.selection    what validation chooses, before any test figure
 hvae.studies.standing     how far a study is, and the time left
 hvae.studies.cost         what it will cost
+hvae.studies.picture      LL against the number of shells
 hvae.studies.finished, groups, table, layout, paper    the table, beside the paper's
 """

@@ -307,6 +307,18 @@ def _settings(rows: Sequence[Row]) -> tuple[list[str], dict[str, str]]:
     return [*sorted(differing, key=lambda name: name not in _FIRST)], common
 
 
+def settings_that_differ(rows: Sequence[Row], without: Sequence[str] = ()) -> list[list[str]]:
+    """For every row its values of the settings in which rows differ, each with its name.
+
+    Args:
+        rows: of a table.
+        without: settings of which nothing is said.
+    """
+    names = [name for name in _settings(rows)[0] if name not in without]
+    shown = [_shown(row) for row in rows]
+    return [[f"{_NAMES.get(n, n)} {one[n]}" for n in names if n in one] for one in shown]
+
+
 def _shown(row: Row) -> dict[str, str]:
     """Every setting of a row as text."""
     return _texts(row.settings, None if row.group is None else row.group.samples)

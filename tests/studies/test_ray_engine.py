@@ -121,6 +121,5 @@ def test_closing_keeps_the_last_epoch(cluster, tmp_path):
 def test_without_a_cluster_it_is_one_line(monkeypatch):
     ray.shutdown()
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "1")
-    with pytest.raises(EnvironmentProblem, match="--engine: no Ray cluster: "):
+    with pytest.raises(EnvironmentProblem, match="--engine: no Ray cluster: .*refused"):
         RayEngine()

@@ -76,6 +76,15 @@ def test_its_table(whole, capfd):
         assert (row["seeds"], row["diverged"], row["not_ended"]) == ([1, 2], 0, 0)
 
 
+def test_its_picture(whole, capfd, tmp_path):
+    folder, _, _ = whole
+    assert main(["plot", str(folder), "--out", str(tmp_path), "--json"]) == 0
+    written = json.loads(capfd.readouterr().out)["files"]
+    assert written == [str(tmp_path / f"ll-by-shells{end}") for end in (".png", ".svg")]
+    assert main(["plot", str(folder), "--rows", "3"]) == 2
+    assert "--rows is not allowed with the folder of a sweep." in capfd.readouterr().err
+
+
 class NoEngine(Engine):
     """Takes nothing."""
 

@@ -7,6 +7,7 @@ tells of it.
 
 import contextlib
 import os
+import socket
 from typing import Any
 
 from hvae.errors import EnvironmentProblem, Interrupted
@@ -16,6 +17,7 @@ from hvae.studies.work import Failure, Job
 from hvae.studies.worker import attempt
 
 _PASSED = ("HVAE_DATA_DIR", "HVAE_TIER", "XDG_CACHE_HOME")  # what a worker must have of here
+_CONNECT = 20.0  # seconds
 _PATIENCE = 60.0  # seconds in which workers keep their last epoch
 
 
@@ -35,6 +37,7 @@ class RayEngine(Engine):
         self._own = not self._ray.is_initialized()
         if self._own:
             try:
+                _try_address(os.environ.get("RAY_ADDRESS", ""))
                 self._ray.init(log_to_driver=False, logging_level="error")
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 raise EnvironmentProblem(f"--engine: no Ray cluster: {error}") from error
@@ -82,6 +85,13 @@ class _RayTask(Task):
             reason = lines[0] if lines else "no reason given"
             return Failure(f"Ray has lost its worker ({type(error).__name__}: {reason})", lost=True)
         return found
+
+
+def _try_address(address: str) -> None:
+    """Raise OSError where nobody listens; Ray itself would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
 
 
 def _attempt(job: Job) -> Failure | None:

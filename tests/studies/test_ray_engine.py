@@ -1,10 +1,11 @@
 """A Ray cluster of two nodes on this machine: the same study, whatever is killed on the way."""
 
+import json
 import os
 import signal
 
 import pytest
-from small import Ear, epochs, left, owner, small, wait
+from small import TYPED, Ear, begin, epochs, left, owner, small, wait
 
 from hvae.errors import EnvironmentProblem
 from hvae.runs import lock
@@ -98,6 +99,22 @@ def test_a_killed_node_is_told_of_and_the_other_does_the_work(cluster, whole, tm
     found = sweep(longer(), tmp_path / "study", RayEngine(), observer=killer)
     assert killer.done and found["completed"] == 2 and found["failed"] == {}
     assert len(killer.failures) == 1 and killer.failures[0][2] is True
+    assert left(tmp_path / "study") == whole
+
+
+def test_a_killed_leader_loses_nothing(cluster, whole, tmp_path):
+    """Ray ends its tasks; the next leader goes on."""
+    typed = [*TYPED[:10], "--seeds", "1", "--iw-samples", "3", "--shells", "4", "--shells", "2,e2"]
+    typed += ["--epochs", "40", "--lookahead", "40", "--engine", "ray"]
+    process = begin(*typed, "--out", "study", cwd=tmp_path)
+    runs = [tmp_path / "study/runs" / name for name in longer().names]
+    wait(lambda: any(epochs(run) > 1 for run in runs))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    process = begin("--resume", "study", "--engine", "ray", "--json", cwd=tmp_path)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert json.loads(out)["completed"] == 2
     assert left(tmp_path / "study") == whole
 
 

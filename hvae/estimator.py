@@ -65,7 +65,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         network: encoder and decoder.
         hidden: widths of the encoder's layers; () for the network's own.
         epochs, warmup, lookahead, batch_size, lr, kappa_grad, parameterization, scale_frame,
-            kl_weights, prior, prior_components, samples: of the training.
+            kl_weights, prior, prior_components, prior_precision, samples: of the training.
         image_shape: the shape of a row, for networks that ask for it; None is a vector.
         validation_fraction: of the rows, drawn by the seed, above 0 and below 1: at least one row.
             They choose the best epoch, and are not trained on.
@@ -115,6 +115,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         kl_weights: str = "auto",
         prior: str = "uniform",
         prior_components: int = 500,
+        prior_precision: float = 1e4,
         samples: int = 1,
         image_shape: Sequence[int] | None = None,
         validation_fraction: float = 0.1,
@@ -138,6 +139,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         self.kl_weights = kl_weights
         self.prior = prior
         self.prior_components = prior_components
+        self.prior_precision = prior_precision
         self.samples = samples
         self.image_shape = image_shape
         self.validation_fraction = validation_fraction
@@ -366,7 +368,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
 _SETTINGS = (
     *("shells", "likelihood", "network", "epochs", "warmup", "lookahead", "batch_size", "lr"),
     *("kappa_grad", "parameterization", "scale_frame", "kl_weights", "prior"),
-    *("prior_components", "samples", "device"),
+    *("prior_components", "prior_precision", "samples", "device"),
 )
 _DTYPES = [np.float64, np.float32]
 

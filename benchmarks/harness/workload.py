@@ -17,6 +17,7 @@ INK = 0.15  # of the pixels are on: about that of handwritten digits
 BATCH = 100
 HIDDEN = (256, 128)  # the paper's
 LR = 1e-3
+PRIOR_COMPONENTS = 500  # of a learned prior
 LEAST, MOST = 1e-2, 1e4  # concentrations
 
 
@@ -32,10 +33,17 @@ def concentrations(count: int, device: torch.device) -> Tensor:
     return LEAST * torch.exp(uniform[0, :, 0] * math.log(MOST / LEAST))
 
 
-def network(shells: str, device: torch.device) -> VAE:
+def network(shells: str, device: torch.device, prior: str = "uniform") -> VAE:
     """The paper's network with the latent space `shells`, its weights as training begins."""
     data = DataDescription((PIXELS,), Kind.BINARY)
-    model = assemble(TrainConfig(shells=shells, hidden=HIDDEN), data)
+    config = TrainConfig(
+        shells=shells,
+        hidden=HIDDEN,
+        kl_weights="equal",
+        prior=prior,
+        prior_components=PRIOR_COMPONENTS,
+    )
+    model = assemble(config, data)
     model.initialize(seed=0)
     return model.to(device)
 

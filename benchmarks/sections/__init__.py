@@ -6,13 +6,22 @@ from typing import Any
 from ..harness import suite
 from ..harness.figures import Figure
 from ..harness.settings import Settings
-from . import bandwidth, checkpoints, draws, evaluation, special_functions, training_step
+from . import (
+    bandwidth,
+    checkpoints,
+    draws,
+    evaluation,
+    learned_prior,
+    special_functions,
+    training_step,
+)
 
 SECTIONS: tuple[suite.Section, ...] = (
     special_functions,
     draws,
     training_step,
     evaluation,
+    learned_prior,
     bandwidth,
     checkpoints,
 )

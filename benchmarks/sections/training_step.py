@@ -47,9 +47,9 @@ class Steps:
 
     name = "step"
 
-    def __init__(self, shells: str, device: torch.device) -> None:
+    def __init__(self, shells: str, device: torch.device, prior: str = "uniform") -> None:
         self.shells = shells
-        self.trainer = trainer(network(shells, device))
+        self.trainer = trainer(network(shells, device, prior))
         self.skipped = torch.zeros((), device=device)
         batches = images(BATCH * BATCHES, device).split(BATCH)
         streams = [random.stream(0, "train", step=i, device=device) for i in range(BATCHES)]

@@ -14,7 +14,9 @@ def assemble(config: TrainConfig, data: DataDescription) -> VAE:
     Raises:
         Refused: the likelihood or the network does not fit the data.
     """
-    options = LatentOptions(config.parameterization, config.kappa_grad, config.scale_frame)
+    options = LatentOptions(
+        config.parameterization, config.kappa_grad, config.scale_frame, config.prior_precision
+    )
     with seeded(config.seed):
         latent = Product(parse(config.shells), options)
         likelihood = LIKELIHOODS[resolved(config.likelihood, data.kind)](data)

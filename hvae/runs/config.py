@@ -7,7 +7,14 @@ from typing import Any
 from hvae import data, devices
 from hvae.data import FileOptions
 from hvae.errors import Refused, refused_option
-from hvae.latent import KAPPA_GRADIENTS, PARAMETERIZATIONS, SCALE_FRAMES, grammar, kl_weights
+from hvae.latent import (
+    KAPPA_GRADIENTS,
+    MOST_PRECISE,
+    PARAMETERIZATIONS,
+    SCALE_FRAMES,
+    grammar,
+    kl_weights,
+)
 from hvae.model import LIKELIHOODS, NETWORKS, PRIORS
 from hvae.model.likelihoods import AUTO, DEFAULTS
 from hvae.runs import schema
@@ -68,6 +75,7 @@ class TrainConfig:
         kl_weights: of each component's KL, in the language of `hvae.latent.kl_weights`.
         prior: one of `hvae.model.PRIORS`.
         prior_components: of a learned prior.
+        prior_precision: what the concentrations and precisions of these stay below.
         samples: draws of a row in a training step; the loss is their mean.
         seed: of every random stream.
         device: "cpu", "cuda" or "cuda:N".
@@ -147,6 +155,12 @@ class TrainConfig:
         group=LATENT,
     )
     prior_components: int = option(500, integer(1, 65536), "Of a learned prior.", group=LATENT)
+    prior_precision: float = option(
+        MOST_PRECISE,
+        number(0, MOST_PRECISE, f"a number above 0, at most {MOST_PRECISE:g}", above=True),
+        "Concentrations and precisions of its components stay below it: a floor on their widths.",
+        group=LATENT,
+    )
     likelihood: str = option(
         AUTO,
         one_of(lambda: (AUTO, *LIKELIHOODS)),
@@ -273,6 +287,7 @@ class TrainConfig:
         )
         self._set("hidden", self.hidden or NETWORKS[self.network].widths)
         self._set("lr", float(self.lr))
+        self._set("prior_precision", float(self.prior_precision))
         self._set("checkpoint_every", float(self.checkpoint_every))
         if self.data_dir is not None:
             self._set("data_dir", data.absolute_folder(self.data_dir))

@@ -68,6 +68,7 @@ def _to_3(given: dict[str, Any]) -> dict[str, Any]:
         scale_frame="mean",
         prior="uniform",
         prior_components=500,
+        prior_precision=1e4,
         data=None,
         split="0.8,0.1,0.1",
         split_seed=0,

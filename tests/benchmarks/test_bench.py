@@ -36,8 +36,8 @@ from hvae.errors import Diverged
 
 COMMAND = [sys.executable, "-c", "import sys; from hvae.cli import main; sys.exit(main())", "bench"]
 
-SECTIONS = ["special functions", "draws", "training step", "evaluation", "bandwidth"]
-SECTIONS += ["checkpoints"]
+SECTIONS = ["special functions", "draws", "training step", "evaluation", "learned prior"]
+SECTIONS += ["bandwidth", "checkpoints"]
 KEYS = {"section", "case", "subject", "unit", "time", "baseline", "baseline_time", "measure"}
 KEYS |= {"ratio", "target", "met"}
 SPREAD = ["median", "q1", "q3", "min", "max", "rounds"]
@@ -90,14 +90,15 @@ def test_a_quick_run_prints_tables_and_one_json_line_last(quick):
             assert 0 < low <= q1 <= median <= q3 <= high < math.inf
         assert (figure["target"] is None) == (figure["met"] is None)
 
-    # The targets of the kernels, the draws, the five steps and the two evaluations.
+    # The targets of the kernels, the draws, the five steps, the two evaluations and the prior.
     bounds = [figure for figure in figures if figure["target"]]
     assert [figure["section"] for figure in bounds] == (
         [SECTIONS[0]] * 8
         + [SECTIONS[1]] * 3
         + [SECTIONS[2]] * 5
         + [SECTIONS[3]] * 2
-        + [SECTIONS[5]]
+        + [SECTIONS[4]] * 2
+        + [SECTIONS[6]]
     )
     targets = document["targets"]
     assert targets["count"] == len(bounds) == len(targets["met"]) + len(targets["missed"])

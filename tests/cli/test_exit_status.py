@@ -182,3 +182,14 @@ class TestExitStatus:
         monkeypatch.chdir(tmp_path)
         assert main(["train", *SHORT, "--out", "run", "--quiet"]) == 4
         assert "No space left on device" in one_line(capfd.readouterr().err)
+
+    def test_an_interrupt_outside_of_training_is_130(self, monkeypatch, capfd):
+        """128 + SIGINT, as a shell has it; `tests/cli/test_resume.py` interrupts training."""
+
+        def interrupt(**_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("hvae.cli.runs.command.callback", interrupt)
+        assert main(["runs"]) == 130
+        # click ends the line of the terminal's ^C first.
+        assert one_line(capfd.readouterr().err.removeprefix("\n")) == "interrupted\n"

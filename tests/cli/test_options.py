@@ -36,6 +36,7 @@ OTHERS = {
     "shells": ("2,e1", "2,e1"),
     "prior": ("mixture", "mixture"),
     "prior_components": ("7", 7),
+    "prior_precision": ("70.5", 70.5),
     "likelihood": ("gaussian", "gaussian"),
     "network": ("gated", "gated"),
     "hidden": ("7,5", (7, 5)),

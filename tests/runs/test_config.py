@@ -23,6 +23,7 @@ NOT_ALLOWED = {
     "parameterization": ["exp", "", None],
     "prior": ["normal", "", None],
     "prior_components": [0, 65537, 1.5, True, None],
+    "prior_precision": [0, -1.0, 10001.0, float("nan"), "10", True],
     "kl_weights": [
         "",
         "x",
@@ -76,6 +77,12 @@ def test_the_defaults_are_the_protocol():
     config = TrainConfig()
     assert (config.epochs, config.warmup, config.lookahead) == (300, 100, 50)
     assert (config.lr, config.batch_size, config.hidden) == (1e-3, 100, (256, 128))
+
+
+@pytest.mark.parametrize("name", ["lr", "prior_precision", "checkpoint_every"])
+def test_a_real_number_given_as_an_integer_is_kept_as_a_real_one(name):
+    """So that config.json has one text for one value."""
+    assert repr(getattr(TrainConfig(**{name: 3}), name)) == "3.0"
 
 
 @pytest.mark.parametrize("network", ["mlp", "gated", "conv"])

@@ -14,7 +14,7 @@ from hvae.runs import TrainConfig, read_config, schema
 RESULTS = Path(__file__).parents[2] / "results"
 
 FILES = ("data", "labels", "split", "split_seed", "image_shape", "layer", "covariate")
-PRIOR = ("prior", "prior_components")
+PRIOR = ("prior", "prior_components", "prior_precision")
 SINCE_3 = ("schema", "likelihood", "network", "checkpoint_every", "scale_frame", *PRIOR, *FILES)
 SINCE_2 = ("kl_weights", "samples")
 

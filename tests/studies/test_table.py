@@ -71,6 +71,7 @@ OTHER = {
     "network": "other",
     "prior": "mixture",
     "prior_components": 7,
+    "prior_precision": 70.5,
     "scale_frame": "fixed",
 }
 # Of a run on a file of one's own.

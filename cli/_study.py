@@ -122,8 +122,12 @@ def ended(outcome: dict[str, Any]) -> None:
     if found:
         click.echo(f"found {found}")
     click.echo(f"{outcome['runs']} runs: {', '.join(parts)}")
+    by_reason: dict[str, list[str]] = {}
     for name, why in outcome["failed"].items():
-        click.echo(f"failed  {name}: {why}")
+        by_reason.setdefault(why, []).append(name)
+    for why, names in by_reason.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        click.echo(f"failed  {names[0]}{more}: {why}")
     if outcome["failed"]:
         click.echo(f"next  hvae sweep --resume {shlex.quote(folder)}")
     else:

@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from hvae.studies.cost import Cost, total
-from hvae.studies.engines import Failure
 from hvae.studies.layout import Sheet, text
-from hvae.studies.plan import Plan
+from hvae.studies.leader import StudyObserver
+from hvae.studies.plan import Plan, short_shells
+from hvae.studies.search import Search, kept
 from hvae.studies.standing import Standing
-from hvae.studies.sweep import StudyObserver
+from hvae.studies.work import Failure
 
 from . import _show as show
 
@@ -40,6 +41,12 @@ class StudyReporter(show.Reporter, StudyObserver):
         what = "it goes on from its last checkpoint" if again else "it is left as it is"
         self.warning(f"{name}: {failure.text}; {what}")
 
+    def halved(self, document: dict[str, Any]) -> None:
+        self._line(
+            f"after epoch {document['epoch']}: {len(document['kept'])} of "
+            f"{len(document['validation_elbo'])} candidates go on: {_kept(document)}"
+        )
+
     def chosen(self, document: dict[str, Any]) -> None:
         for choice in document["choices"]:
             best = choice["candidates"][0]
@@ -50,9 +57,42 @@ class StudyReporter(show.Reporter, StudyObserver):
             )
 
 
-def planned(plan: Plan, costs: dict[str, Cost], slots: int | None, as_json: bool) -> None:
-    """The plan with its estimated cost."""
-    jobs = slots or 1
+def _kept(document: dict[str, Any]) -> str:
+    """The candidates that go on, with their figures."""
+    elbos = document["validation_elbo"]
+    return ", ".join(f"{short_shells(one)} ({_nats(elbos[one])})" for one in document["kept"])
+
+
+def planned(
+    wanted: Plan | Search, costs: dict[str, Cost], slots: int | None, as_json: bool
+) -> None:
+    """A plan with its estimated cost, or what a search does with its budget."""
+    if isinstance(wanted, Search):
+        _planned_search(wanted, next(iter(costs.values())), slots or 1, as_json)
+    else:
+        _planned_runs(wanted, costs, slots or 1, as_json)
+
+
+def _planned_search(wanted: Search, cost: Cost, jobs: int, as_json: bool) -> None:
+    counts = [wanted.candidates]
+    for _ in wanted.rungs[1:]:
+        counts.append(kept(counts[-1]))
+    epochs = wanted.cost(wanted.candidates)
+    seconds = (epochs * cost.epoch + len(wanted.seeds) * cost.seconds) / jobs
+    if as_json:
+        found = {"candidates": counts, "rungs": list(wanted.rungs), "epochs": epochs}
+        show.document({**found, "jobs": jobs, "seconds": seconds})
+        return
+    for count, rung in zip(counts, wanted.rungs, strict=True):
+        click.echo(f"{count} candidates to epoch {rung}")
+    click.echo(f"1 space, with {len(wanted.seeds)} seeds, trained to its end and evaluated")
+    click.echo(
+        f"\n{epochs} epochs at most for the candidates, {jobs} at a time: all in all at most "
+        f"{duration(seconds)} on this machine, by a short trial of one space"
+    )
+
+
+def _planned_runs(plan: Plan, costs: dict[str, Cost], jobs: int, as_json: bool) -> None:
     if as_json:
         runs = [{"name": n, "seconds": c.seconds, "epoch": c.epoch} for n, c in costs.items()]
         seconds = total(costs, jobs)
@@ -78,9 +118,16 @@ def ended(outcome: dict[str, Any]) -> None:
     folder = outcome["folder"]
     parts = [f"{outcome['completed']} completed", f"{outcome['diverged']} diverged"]
     parts += [f"{len(outcome['failed'])} failed"] if outcome["failed"] else []
+    found = (outcome["chosen"] or {}).get("found")
+    if found:
+        click.echo(f"found {found}")
     click.echo(f"{outcome['runs']} runs: {', '.join(parts)}")
+    by_reason: dict[str, list[str]] = {}
     for name, why in outcome["failed"].items():
-        click.echo(f"failed  {name}: {why}")
+        by_reason.setdefault(why, []).append(name)
+    for why, names in by_reason.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        click.echo(f"failed  {names[0]}{more}: {why}")
     if outcome["failed"]:
         click.echo(f"next  hvae sweep --resume {shlex.quote(folder)}")
     else:

@@ -7,10 +7,13 @@ import click
 from hvae.plots import PICTURES, kl_strength, plot_run
 from hvae.plots.of_run import PAGE, ROWS, SPLITS
 from hvae.runs import newest_completed
+from hvae.studies.folder import StudyFolder
+from hvae.studies.picture import plot_study
 
 from . import _show as show
 
 _WITHOUT_A_RUN = {"out", "strength", "as_json", "quiet"}
+_OF_A_STUDY = {"run", "out", "as_json", "quiet"}
 
 
 @click.command("plot")
@@ -50,17 +53,24 @@ def command(
 ) -> None:
     """Draw pictures of RUN, the newest completed run in ./runs if not given, as PNG and SVG.
 
+    Of the folder of a sweep it is one picture, LL against the number of shells for balanced,
+    leveled and unbalanced break-ups, with the paper's points.
+
     They need matplotlib: pip install "hvae[plots]".
 
     \b
     hvae plot
     hvae plot runs/spheres --html
     hvae plot runs/spheres --only spheres --only kl-by-shell --split validation --out pictures
+    hvae plot study
     hvae plot --kl-strength --out pictures
     """
     if strength:
-        _refuse_others(ctx)
+        _refuse_others(ctx, _WITHOUT_A_RUN, "--kl-strength")
         written = kl_strength(out or ".")
+    elif run is not None and StudyFolder(run).begun:
+        _refuse_others(ctx, _OF_A_STUDY, "the folder of a sweep")
+        written = plot_study(run, out)
     else:
         folder = newest_completed() if run is None else run
         with show.Reporter(quiet) as reporter:
@@ -72,9 +82,9 @@ def command(
         click.echo("\n".join(paths))
 
 
-def _refuse_others(ctx: click.Context) -> None:
-    """--kl-strength is a picture of no run."""
-    for name in sorted(set(ctx.params) - _WITHOUT_A_RUN):
+def _refuse_others(ctx: click.Context, allowed: set[str], what: str) -> None:
+    """A picture that is of no run takes no option of one."""
+    for name in sorted(set(ctx.params) - allowed):
         if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             option = "RUN" if name == "run" else f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{option} is not allowed with --kl-strength.", ctx)
+            raise click.UsageError(f"{option} is not allowed with {what}.", ctx)

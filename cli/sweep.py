@@ -12,6 +12,7 @@ from hvae.studies.cost import estimate
 from hvae.studies.engines import ENGINES, EngineOptions, open_engine
 from hvae.studies.folder import StudyFolder
 from hvae.studies.plan import Plan, plan
+from hvae.studies.search import Search, begun, search
 from hvae.studies.sweep import sweep
 
 from . import _show as show
@@ -21,7 +22,7 @@ from ._settings import GroupedCommand, GroupedOption, run_settings
 STUDY, ENGINE = "The study", "Where it runs"
 _OWN = ("shells", "seed")
 _SETTINGS = tuple(name for name in options() if name not in _OWN)
-_WITH_RESUME = {"study", *("engine", "jobs", "dry_run", "as_json", "quiet")}
+_WITH_RESUME = {"study", *("engine", "jobs", "slurm", "dry_run", "as_json", "quiet")}
 _FAILED = 4
 
 
@@ -73,6 +74,29 @@ def _option(*names: str, group: str, **more: Any) -> Callable[[Decorated], Decor
     group=STUDY,
 )
 @_option(
+    "--search",
+    "searches",
+    is_flag=True,
+    help="Find a break-up of --size by validation, within --budget; or the best of the "
+    "compositions that are given. Test figures are those of what is found alone.",
+    group=STUDY,
+)
+@_option(
+    "--budget",
+    default=8.0,
+    show_default=True,
+    metavar="N",
+    help="Of --search: what it may cost, in runs of --epochs.",
+    group=STUDY,
+)
+@_option(
+    "--search-seed",
+    default=0,
+    show_default=True,
+    help="Of --search: of the candidates and of their training.",
+    group=STUDY,
+)
+@_option(
     "--iw-samples",
     default=500,
     show_default=True,
@@ -95,6 +119,14 @@ def _option(*names: str, group: str, **more: Any) -> Callable[[Decorated], Decor
     help="Runs at a time; a core for every thread of each if not given.",
     group=ENGINE,
 )
+@_option(
+    "--slurm",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Of --engine slurm: an option of sbatch, as in partition=long or time=600 (minutes); may "
+    "be repeated.",
+    group=ENGINE,
+)
 @click.option("--out", metavar="FOLDER", help="The folder of the study.")
 @click.option(
     "--resume",
@@ -113,6 +145,7 @@ def command(
     study: str | None,
     engine: str,
     jobs: int | None,
+    slurm: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -132,6 +165,7 @@ def command(
     hvae sweep --shells 10,10,10,11 --shells e41 --seeds 1,2 --dataset caltech --out mine
     hvae sweep --shells 5,5,5,5 --shells 20 --grid 'lr=0.001;0.0003' --out rates
     hvae sweep --table fixed-ambient --dataset caltech --select 'kl-weights=auto;1.5' --out fair
+    hvae sweep --search --budget 8 --dataset caltech --out found
 
     Options of a run, below, are those of `hvae train` and hold for all runs. Compositions go
     through the seeds: first all of them with the first seed.
@@ -140,42 +174,43 @@ def command(
     another way (a worker was lost again and again, or the disk was full); they are named, and the
     next command tries them anew.
     """
+    wanted: Plan | Search
     if study is not None:
         _refuse_given(ctx)
-        out, planned = study, StudyFolder(study).plan()
+        out, wanted = study, begun(StudyFolder(study)) or StudyFolder(study).plan()
     else:
-        planned = _plan(ctx, given)
-    first = planned.runs[0].config
-    chosen = EngineOptions(engine, jobs, first.device, first.threads)
+        wanted = _search(ctx, given) if given["searches"] else _plan(ctx, given)
+    first = wanted.config if isinstance(wanted, Search) else wanted.runs[0].config
+    chosen = EngineOptions(engine, jobs, first.device, first.threads, _of_sbatch(slurm))
     if dry_run:
         with show.Reporter(quiet) as reporter:
+            planned = wanted.example if isinstance(wanted, Search) else wanted
             costs = estimate(planned, reporter)
-        _study.planned(planned, costs, chosen.slots, as_json)
+        _study.planned(wanted, costs, chosen.slots, as_json)
         return 0
     if out is None:
         raise click.UsageError("Missing option '--out': the folder of the study.", ctx)
     working = open_engine(chosen)
     with _study.StudyReporter(quiet) as reporter:
-        outcome = sweep(planned, out, working, slots=chosen.slots, observer=reporter)
+        more: Any = {"slots": chosen.slots, "observer": reporter}
+        if isinstance(wanted, Search):
+            outcome = search(wanted, out, working, **more)
+        else:
+            outcome = sweep(wanted, out, working, **more)
     (show.document if as_json else _study.ended)(outcome)
     return _FAILED if outcome["failed"] else 0
 
 
 def _plan(ctx: click.Context, given: dict[str, Any]) -> Plan:
     """What the options ask for."""
-    settings = {name: given[name] for name in _SETTINGS if name in _typed(ctx)}
-    if {"data", "dataset"} <= set(settings):
-        raise click.UsageError("--dataset is not allowed beside --data.", ctx)
-    if "hidden" in settings:
-        settings["hidden"] = parse_widths(settings["hidden"])
-    shells = list(given["shells"])
-    if given["table"] is not None:
-        shells += [one.shells for one in break_ups.table(given["table"], given["size"])]
-    elif "size" in _typed(ctx):
-        raise click.UsageError("--size is not allowed without --table.", ctx)
+    if named := sorted({"budget", "search_seed"} & _typed(ctx)):
+        option = named[0].replace("_", "-")
+        raise click.UsageError(f"--{option} is not allowed without --search.", ctx)
+    if given["table"] is None and "size" in _typed(ctx):
+        raise click.UsageError("--size is not allowed without --table or --search.", ctx)
     return plan(
-        settings,
-        shells or [TrainConfig.shells],
+        _run_settings(ctx, given),
+        _shells(given) or [TrainConfig.shells],
         _seeds(given["seeds"]),
         varied=grid.parse("grid", given["varied"]),
         select=grid.parse("select", given["select"]),
@@ -183,11 +218,56 @@ def _plan(ctx: click.Context, given: dict[str, Any]) -> Plan:
     )
 
 
+def _search(ctx: click.Context, given: dict[str, Any]) -> Search:
+    """What the options of --search ask for."""
+    for name, option in (("varied", "grid"), ("select", "select")):
+        if given[name]:
+            raise click.UsageError(f"--{option} is not allowed with --search.", ctx)
+    return Search(
+        settings=_run_settings(ctx, given),
+        seeds=tuple(_seeds(given["seeds"])),
+        seed=given["search_seed"],
+        budget=given["budget"],
+        size=given["size"],
+        shells=tuple(_shells(given)),
+        samples=given["iw_samples"],
+    )
+
+
+def _run_settings(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
+    """Those of `TrainConfig` that were given."""
+    settings = {name: given[name] for name in _SETTINGS if name in _typed(ctx)}
+    if {"data", "dataset"} <= set(settings):
+        raise click.UsageError("--dataset is not allowed beside --data.", ctx)
+    if "hidden" in settings:
+        settings["hidden"] = parse_widths(settings["hidden"])
+    return settings
+
+
+def _shells(given: dict[str, Any]) -> list[str]:
+    """The compositions that are named."""
+    shells = list(given["shells"])
+    if given["table"] is not None:
+        shells += [one.shells for one in break_ups.table(given["table"], given["size"])]
+    return shells
+
+
 def _seeds(text: str) -> list[int]:
     items = [item.strip() for item in text.split(",")]
     if not all(item.isascii() and item.isdigit() and len(item) < 20 for item in items):
         raise refused_option("seeds", text, "integers from 0 separated by commas, as in 1,2,3")
     return list(dict.fromkeys(map(int, items)))
+
+
+def _of_sbatch(texts: tuple[str, ...]) -> dict[str, str]:
+    """Options of sbatch by name."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (equals and key.strip() and value.strip()):
+            raise refused_option("slurm", text, "KEY=VALUE, an option of sbatch")
+        found[key.strip()] = value.strip()
+    return found
 
 
 def _typed(ctx: click.Context) -> set[str]:
@@ -199,7 +279,8 @@ def _typed(ctx: click.Context) -> set[str]:
 def _refuse_given(ctx: click.Context) -> None:
     """--resume takes the plan of the folder, and nothing that would change it."""
     for name in sorted(_typed(ctx) - _WITH_RESUME):
-        shown = "grid" if name == "varied" else name.replace("_", "-")
+        named = {"varied": "grid", "searches": "search"}
+        shown = named.get(name, name.replace("_", "-"))
         raise click.UsageError(
             f"--{shown} is not allowed with --resume: the study has its own plan.", ctx
         )

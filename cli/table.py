@@ -44,5 +44,7 @@ def command(folders: tuple[Path, ...], form: str, runs: bool) -> None:
         return
     sheets = [table.summary(found)]
     if runs:
-        sheets += [table.details(found), *([table.choices(found)] if found.choices else [])]
+        sheets.append(table.details(found))
+        sheets += [table.choices(found)] if found.choices else []
+        sheets += [table.halvings(found)] if found.searches else []
     show.sheets(sheets, found.notes, form)

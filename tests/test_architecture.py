@@ -55,7 +55,7 @@ MAY_IMPORT = {
     },
     "studies": {
         *{"data", "devices", "errors", "evaluation", "extras", "files", "latent", "observer"},
-        *{"rows", "runs", "training"},
+        *{"plots", "rows", "runs", "training"},
     },
     "estimator": {
         *{"data", "description", "devices", "errors", "evaluation", "memory", "model", "random"},

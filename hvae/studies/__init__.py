@@ -6,9 +6,12 @@ hvae.studies.plan         the runs of a study, each with all its settings
 hvae.studies.folder       the folder of a study
 hvae.studies.work         what a worker does for one run
 hvae.studies.engines      where workers are: an interface, and a file an engine
-hvae.studies.sweep        leads a study to its end
+hvae.studies.leader       gives runs to an engine and watches over them
+hvae.studies.sweep        a study from its plan to its end
+hvae.studies.search       finds a break-up by successive halving on validation
 hvae.studies.selection    what validation chooses, before any test figure
 hvae.studies.standing     how far a study is, and the time left
 hvae.studies.cost         what it will cost
+hvae.studies.picture      LL against the number of shells
 hvae.studies.finished, groups, table, layout, paper    the table, beside the paper's
 """

@@ -74,11 +74,20 @@ def leveled(size: int, count: int) -> tuple[int, ...]:
 
     They are rounded by largest remainders: (5, 9, 12, 15) for 41 and 4.
     """
-    rest, whole = size - _CIRCLE * count, count * (count + 1) // 2
-    shares = [divmod(rest * i, whole) for i in range(1, count + 1)]
-    missing = rest - sum(share for share, _ in shares)
-    largest = sorted(range(count), key=lambda i: shares[i][1], reverse=True)[:missing]
-    return tuple(sorted(_CIRCLE + shares[i][0] + (i in largest) for i in range(count)))
+    return graded(size, count, 1)
+
+
+def graded(size: int, count: int, power: float) -> tuple[int, ...]:
+    """Sizes 2 + n_i, where the n_i are as i^power for i = 1 to count: from even to uneven spaces.
+
+    A power of 0 is balanced, 1 leveled; the larger it is, the larger the last shell. They are
+    rounded by largest remainders.
+    """
+    rest, shares = size - _CIRCLE * count, [i**power for i in range(1, count + 1)]
+    ideal = [rest * share / sum(shares) for share in shares]
+    missing = rest - sum(map(int, ideal))
+    largest = sorted(range(count), key=lambda i: ideal[i] % 1, reverse=True)[:missing]
+    return tuple(sorted(_CIRCLE + int(ideal[i]) + (i in largest) for i in range(count)))
 
 
 def unbalanced(size: int, count: int) -> tuple[int, ...]:

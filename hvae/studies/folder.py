@@ -3,6 +3,7 @@
 sweep.json         the plan (`hvae.studies.plan`): every run with all its settings
 runs/NAME/         an ordinary run folder (`hvae.runs.folder`), with its evaluation
 chosen.json        what was chosen by validation (`hvae.studies.selection`), if anything was to be
+search.json        what is searched for, and how far it is (`hvae.studies.search`), if anything is
 logs/NAME.log      what the workers of a run said, for people
 .lock              which process leads the study (`hvae.runs.lock`)
 
@@ -22,7 +23,7 @@ from hvae.runs.folder import RESULT
 from hvae.studies.finished import evaluation_of
 from hvae.studies.plan import Plan, PlannedRun
 
-PLAN, CHOSEN = "sweep.json", "chosen.json"
+PLAN, CHOSEN, SEARCH = "sweep.json", "chosen.json", "search.json"
 RUNS, LOGS = "runs", "logs"
 
 
@@ -40,6 +41,11 @@ class StudyFolder:
     def begun(self) -> bool:
         """Whether there is a plan in it."""
         return (self.path / PLAN).exists()
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is that of a search."""
+        return (self.path / SEARCH).exists()
 
     def plan(self) -> Plan:
         """The plan.
@@ -60,7 +66,7 @@ class StudyFolder:
         Raises:
             Refused: it does, or it is a file.
         """
-        if self.begun or not self.path.exists():
+        if self.begun or self.searches or not self.path.exists():
             return
         if not self.path.is_dir() or any(not _is_bare(p.name) for p in self.path.iterdir()):
             raise Refused(
@@ -81,7 +87,7 @@ class StudyFolder:
         with lock.owned(self.path) as handle:
             with files.writing(self.path / lock.LOCK):
                 lock.sign(handle)
-            files.remove_leftovers(self.path, PLAN, CHOSEN)
+            files.remove_leftovers(self.path, PLAN, CHOSEN, SEARCH)
             yield
 
     def save_plan(self, plan: Plan) -> None:
@@ -101,6 +107,18 @@ class StudyFolder:
         if not (self.path / CHOSEN).exists():
             return None
         return files.read_json(self.path / CHOSEN)
+
+    def save_search(self, document: dict[str, Any]) -> None:
+        """Write search.json."""
+        files.write_json(self.path / SEARCH, document)
+
+    def search(self) -> dict[str, Any]:
+        """The content of search.json.
+
+        Raises:
+            Refused: it is damaged.
+        """
+        return files.read_json(self.path / SEARCH)
 
     def run(self, name: str) -> Path:
         """The folder of a run."""
@@ -135,4 +153,4 @@ class StudyFolder:
 
 def _is_bare(name: str) -> bool:
     """Whether it is what a study leaves that was killed before its plan was there."""
-    return name in (lock.LOCK, RUNS, LOGS) or name.startswith(f".{PLAN}.")
+    return name in (lock.LOCK, RUNS, LOGS) or name.startswith((f".{PLAN}.", f".{SEARCH}."))

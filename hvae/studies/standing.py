@@ -51,12 +51,16 @@ class Progress:
         folder: of the study.
         plan: what is to be done.
         evaluate: whether runs are evaluated after training.
+        until: the epoch after which training pauses; None for its end.
     """
 
-    def __init__(self, folder: StudyFolder, plan: Plan, evaluate: bool) -> None:
+    def __init__(
+        self, folder: StudyFolder, plan: Plan, evaluate: bool, until: int | None = None
+    ) -> None:
         self._folder = folder
         self._plan = plan
         self._evaluate = evaluate
+        self._until = until
         self._lines: dict[str, tuple[int, int, float]] = {}
         self._over: dict[str, _Pace] = {}
 
@@ -97,7 +101,8 @@ class Progress:
         for run in self._plan.runs:
             pace = paces[run.name]
             if run.name in left:
-                expected = statistics.mean(lengths) if lengths else run.config.epochs
+                most = min(run.config.epochs, self._until or run.config.epochs)
+                expected = statistics.mean(lengths) if lengths else most
                 epochs = max(expected - pace.epochs, 1.0)
                 seconds += epochs * rates.get(run.name, usual)
             if self._evaluate and pace.evaluation is None and not self._is_over(pace):
@@ -117,7 +122,8 @@ class Progress:
         epochs, seconds = self._trained(self._folder.run(run.name) / METRICS, run.name)
         result = self._folder.result(run.name)
         if result is None:
-            return _Pace(epochs, seconds, False, None)
+            paused = self._until is not None and epochs >= self._until
+            return _Pace(epochs, seconds, paused, None)
         evaluation = self._folder.evaluation(run, self._plan.samples)
         took = None if evaluation is None else float(evaluation.get("seconds", 0.0))
         pace = _Pace(epochs, seconds, True, took if result["completed"] is True else 0.0)

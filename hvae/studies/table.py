@@ -19,7 +19,7 @@ from typing import Any
 
 from hvae.latent import parse
 from hvae.runs import TrainConfig
-from hvae.studies import break_ups, paper, selection
+from hvae.studies import break_ups, paper, search, selection
 from hvae.studies.finished import FIGURES, FinishedRun, find, read
 from hvae.studies.folder import PLAN, StudyFolder
 from hvae.studies.groups import Group, grouped, settings_of
@@ -101,13 +101,14 @@ class Found:
     Attributes:
         rows: by data, number of components and kind of break-up.
         unchosen: runs that ended and are no rows, since validation did not choose their values.
-        choices: the documents of chosen.json.
+        choices, searches: the documents of chosen.json and of search.json.
         notes: lines that the figures must not be read without.
     """
 
     rows: list[Row] = field(default_factory=list)
     unchosen: list[FinishedRun] = field(default_factory=list)
     choices: list[dict[str, Any]] = field(default_factory=list)
+    searches: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -183,8 +184,25 @@ def choices(found: Found) -> Sheet:
     return Sheet("What validation chose, before any test figure", heads, tuple(rows))
 
 
+def halvings(found: Found) -> Sheet:
+    """A row for every candidate of a search at every halving."""
+    rows: list[tuple[Cell, ...]] = [
+        (
+            short_shells(shells),
+            halving["epoch"],
+            elbo,
+            "diverged" if elbo is None else "kept" if shells in halving["kept"] else "",
+        )
+        for document in found.searches
+        for halving in document["halvings"]
+        for shells, elbo in halving["validation_elbo"].items()
+    ]
+    heads = ("shells", "after epoch", "validation ELBO", "")
+    return Sheet("What the search compared, by validation", heads, tuple(rows))
+
+
 def document(found: Found) -> dict[str, Any]:
-    """Everything as one JSON object: "rows", "runs", "choices" and "notes"."""
+    """Everything as one JSON object: "rows", "runs", "choices", "searches", "notes"."""
     return {
         "rows": [_row_json(row) for row in found.rows],
         "runs": [
@@ -195,12 +213,15 @@ def document(found: Found) -> dict[str, Any]:
         ]
         + [_run_json(run, None) for run in found.unchosen],
         "choices": found.choices,
+        "searches": found.searches,
         "notes": found.notes,
     }
 
 
 def _of_study(study: StudyFolder, found: Found) -> tuple[list[FinishedRun], list[TrainConfig]]:
     """The runs of a study that are rows: those that have ended, and the settings of the others."""
+    if study.searches:
+        return _of_search(study, found)
     plan = study.plan()
     ended = {n: read(study.run(n)) for n in plan.names if study.result(n) is not None}
     pending = [run.config for run in plan.runs if run.name not in ended]
@@ -222,6 +243,23 @@ def _of_study(study: StudyFolder, found: Found) -> tuple[list[FinishedRun], list
         f"{study.path}: {what} was chosen for every composition by the mean validation ELBO over "
         "seeds, before any test figure was computed."
     )
+    return [run for name, run in ended.items() if name in names], pending
+
+
+def _of_search(study: StudyFolder, found: Found) -> tuple[list[FinishedRun], list[TrainConfig]]:
+    """As `_of_study`: of what a search has found, and of nothing else."""
+    document, plan, names = study.search(), study.plan(), search.found_runs(study)
+    ended = {n: read(study.run(n)) for n in plan.names if study.result(n) is not None}
+    found.searches.append(document)
+    found.unchosen += [run for name, run in ended.items() if name not in names]
+    candidates = sum(map(len, document["drawn"]))
+    found.notes.append(
+        f"{study.path}: found by validation among {candidates} candidates, before any test figure "
+        "was computed."
+        if document["found"]
+        else f"{study.path}: the search goes on; no test figure is computed before it ends."
+    )
+    pending = [run.config for run in plan.runs if run.name in names and run.name not in ended]
     return [run for name, run in ended.items() if name in names], pending
 
 
@@ -267,6 +305,18 @@ def _settings(rows: Sequence[Row]) -> tuple[list[str], dict[str, str]]:
     main = (*_FIRST, _SAMPLES)
     common = {n: str(next(iter(values[n]))) for n in main if n in names and n not in differing}
     return [*sorted(differing, key=lambda name: name not in _FIRST)], common
+
+
+def settings_that_differ(rows: Sequence[Row], without: Sequence[str] = ()) -> list[list[str]]:
+    """For every row its values of the settings in which rows differ, each with its name.
+
+    Args:
+        rows: of a table.
+        without: settings of which nothing is said.
+    """
+    names = [name for name in _settings(rows)[0] if name not in without]
+    shown = [_shown(row) for row in rows]
+    return [[f"{_NAMES.get(n, n)} {one[n]}" for n in names if n in one] for one in shown]
 
 
 def _shown(row: Row) -> dict[str, str]:

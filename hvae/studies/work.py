@@ -42,6 +42,20 @@ class Job:
     until: int | None = None
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a job is over that is not done.
+
+    Attributes:
+        text: one line.
+        lost: whether its worker was lost, by a signal or with its machine: then the job may be
+            given to another one. Else the job itself failed, and would again.
+    """
+
+    text: str
+    lost: bool
+
+
 def work(job: Job, observer: Observer | None = None) -> None:
     """Do the job; what comes of it is in the folder of the run.
 

@@ -1,45 +1,86 @@
-"""A process that does one job and ends: what it says goes into the log of the run.
+"""How a worker does a job: what it says goes into the log of the run, what went wrong comes back.
 
-Its exit status is that of `hvae train`. SIGTERM stops it, with the last epoch kept, and so does the
-end of its leader, however that ends. SIGINT is the leader's: Ctrl-C in a terminal reaches both.
+`attempt` is what engines call where they have a process already, and `serve` is a process of its
+own, which does one job and ends.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hvae.errors import HvaeError, Interrupted
 from hvae.observer import Observer
 from hvae.studies.folder import StudyFolder
-from hvae.studies.work import Job, work
+from hvae.studies.work import Failure, Job, work
 
 ERROR = "hvae: error: "
 _CRASHED = 1
 
-_log = logging.getLogger("hvae")
-
 
 class LogObserver(Observer):
-    """Writes lines of text for people into the log of a run."""
+    """Writes lines of text for people into the log of a run.
+
+    Args:
+        log: takes them.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
 
     def warning(self, text: str) -> None:
-        _log.info("hvae: warning: %s", text)
+        self._log.info("hvae: warning: %s", text)
 
     def resumed(self, epoch: int, epochs: int) -> None:
-        _log.info("continuing after epoch %d of %d", epoch, epochs)
+        self._log.info("continuing after epoch %d of %d", epoch, epochs)
 
     def epoch(self, line: dict[str, Any], epochs: int) -> None:
-        elbo, seconds = line["validation"]["elbo"], line["seconds"]
-        _log.info("epoch %d/%d  validation ELBO %.2f  %.2f s", line["epoch"], epochs, elbo, seconds)
+        figures = (line["epoch"], epochs, line["validation"]["elbo"], line["seconds"])
+        self._log.info("epoch %d/%d  validation ELBO %.2f  %.2f s", *figures)
+
+
+def attempt(job: Job, place: str) -> Failure | None:
+    """Do a job in this process.
+
+    Args:
+        job: what to do.
+        place: where that is, for the log.
+
+    Returns:
+        why it is not done; None if it is.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM; training has kept its last epoch.
+    """
+    with _log_of(job) as log:
+        log.info("on %s", place)
+        try:
+            work(job, LogObserver(log))
+        except HvaeError as error:
+            text = " ".join(str(error).split())
+        except Interrupted as error:
+            log.info("%s%s", ERROR, error)
+            raise
+        except Exception as error:
+            log.exception("a fault of hvae, or of a package of yours")
+            text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+        else:
+            return None
+        log.info("%s%s", ERROR, text)
+        return Failure(text, lost=False)
 
 
 def serve(job: Job, environment: Mapping[str, str]) -> None:
     """Do a job in this process, which is a new one, and end it.
+
+    SIGTERM stops it, with the last epoch kept, and so does the end of its leader, however that
+    ends. SIGINT is the leader's: Ctrl-C in a terminal reaches both. What else the process says goes
+    into the log too, and the last line there says why it failed.
 
     Args:
         job: what to do.
@@ -50,15 +91,23 @@ def serve(job: Job, environment: Mapping[str, str]) -> None:
     _say_into(StudyFolder(job.folder).log(job.name))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_leader, daemon=True).start()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
-        work(job, LogObserver())
-    except (HvaeError, Interrupted) as error:
-        _log.info("%s%s", ERROR, " ".join(str(error).split()))
+        failure = attempt(job, f"process {os.getpid()}")
+    except Interrupted as error:
         sys.exit(error.exit_status)
-    except Exception as error:
-        _log.exception("%s%s", ERROR, type(error).__name__)
-        sys.exit(_CRASHED)
+    sys.exit(_CRASHED if failure else 0)
+
+
+@contextlib.contextmanager
+def _log_of(job: Job) -> Iterator[logging.Logger]:
+    """Appends to the log of a run until the block ends."""
+    log = logging.Logger(job.name, logging.INFO)
+    handler = logging.FileHandler(StudyFolder(job.folder).log(job.name), encoding="utf-8")
+    log.addHandler(handler)
+    try:
+        yield log
+    finally:
+        handler.close()
 
 
 def _say_into(log: os.PathLike[str]) -> None:

@@ -69,6 +69,14 @@ REFUSED = {
     "an unknown option": (["train", "--rate", "3"], "No such option"),
     "an argument": (["train", "caltech"], "unexpected extra argument"),
     "no command": ([], "Missing command"),
+    "a budget without a search": (["sweep", "--budget", "9", "--out", "new"], "without --search"),
+    "a grid of a search": (
+        ["sweep", "--search", "--grid", "lr=1", "--out", "new"],
+        "--grid is not allowed with --search",
+    ),
+    "a budget": (["sweep", "--search", "--budget", "0", "--out", "new"], "--budget: 0.0 is not al"),
+    "options of sbatch": (["sweep", "--slurm", "time=9", "--out", "new"], "without --engine slurm"),
+    "no option of sbatch": (["sweep", "--slurm", "time", "--out", "new"], "--slurm: 'time' is not"),
     "no such table": (["sweep", "--table", "x", "--out", "new"], "--table: 'x' is not allowed; al"),
     "a size without a table": (["sweep", "--size", "9", "--out", "new"], "not allowed without --t"),
     "seeds in words": (

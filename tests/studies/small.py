@@ -12,8 +12,8 @@ from processes import outcome
 
 from hvae import files
 from hvae.studies.folder import StudyFolder
+from hvae.studies.leader import StudyObserver
 from hvae.studies.plan import plan
-from hvae.studies.sweep import StudyObserver
 
 SMALL = {"hidden": (8,), "epochs": 4, "warmup": 2, "batch_size": 400, "checkpoint_every": 0.0}
 SHELLS, SEEDS = ("4", "2,e2"), (1, 2)
@@ -22,6 +22,8 @@ TYPED = [
     *("--checkpoint-every", "0", "--seeds", "1,2", "--iw-samples", "3"),
     *("--shells", "4", "--shells", "2,e2", "--jobs", "2"),
 ]
+
+_BEGUN = []
 
 
 def small(shells=SHELLS, seeds=SEEDS, samples=3, varied=None, select=None, **settings):
@@ -63,7 +65,7 @@ def left(folder):
 def begin(*arguments, cwd):
     """`hvae sweep ARGUMENTS` as a process that leads a group of its own."""
     code = "import sys; from hvae.cli import main; sys.exit(main())"
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", code, "sweep", *map(str, arguments)],
         cwd=cwd,
         start_new_session=True,
@@ -71,6 +73,14 @@ def begin(*arguments, cwd):
         stderr=subprocess.PIPE,
         text=True,
     )
+    _BEGUN.append(process)
+    return process
+
+
+def end_all():
+    """End what a test has begun and not waited for: its failure must leave no process behind."""
+    while _BEGUN:
+        end(_BEGUN.pop())
 
 
 def end(process):
@@ -92,7 +102,7 @@ def epochs(run: Path):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def wait(true, seconds=60):
+def wait(true, seconds=200):
     """Wait until `true()`."""
     limit = time.monotonic() + seconds
     while not true():

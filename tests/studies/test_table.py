@@ -446,7 +446,7 @@ class TestFormats:
     def test_json(self, folder, capfd):
         out, _ = self.shown(folder, capfd, "--format", "json")
         found = json.loads(out)
-        assert set(found) == {"rows", "runs", "choices", "notes"}
+        assert set(found) == {"rows", "runs", "choices", "searches", "notes"}
         one, four = found["rows"]
         assert one["ll"] == {
             **{"mean": -130.5, "values": [-130.0, -131.0]},

@@ -2,16 +2,18 @@
 
 hvae.studies.engines.engine    the interface: submit a job, ask whether it is over
 hvae.studies.engines.local     processes on this machine
+hvae.studies.engines.ray       a Ray cluster
+hvae.studies.engines.slurm     a Slurm cluster
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from hvae.errors import refused_option
-from hvae.studies.engines.engine import Engine, Failure, Task
-from hvae.studies.engines.local import LocalEngine, default_jobs, devices_of
+from hvae.errors import Refused, refused_option
+from hvae.studies.engines.engine import Engine, Task
+from hvae.studies.engines.local import MOST_JOBS, LocalEngine, default_jobs, devices_of
 
-__all__ = ["ENGINES", "Engine", "EngineOptions", "Failure", "Task", "open_engine"]
+__all__ = ["ENGINES", "Engine", "EngineOptions", "Task", "open_engine"]
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,19 @@ class EngineOptions:
         name: a key of `ENGINES`.
         jobs: runs at a time; None for the engine's own choice.
         device, threads: of a run.
+        slurm: options of sbatch, by long name.
     """
 
     name: str
     jobs: int | None
     device: str
     threads: int
+    slurm: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def gpus(self) -> int:
+        """Of a run."""
+        return int(self.device.startswith("cuda"))
 
     @property
     def slots(self) -> int | None:
@@ -50,7 +59,7 @@ class Listed:
     open: Callable[[EngineOptions], Engine]
 
 
-LOCAL = "local"
+LOCAL, SLURM = "local", "slurm"
 
 
 def _local(chosen: EngineOptions) -> Engine:
@@ -58,7 +67,23 @@ def _local(chosen: EngineOptions) -> Engine:
     return LocalEngine(jobs, tuple(devices_of(chosen.device)))
 
 
-ENGINES = {LOCAL: Listed("processes on this machine", _local)}
+def _ray(chosen: EngineOptions) -> Engine:
+    from hvae.studies.engines.ray import RayEngine
+
+    return RayEngine(chosen.threads, chosen.gpus)
+
+
+def _slurm(chosen: EngineOptions) -> Engine:
+    from hvae.studies.engines.slurm import SlurmEngine
+
+    return SlurmEngine(chosen.threads, chosen.gpus, chosen.slurm)
+
+
+ENGINES = {
+    LOCAL: Listed("processes on this machine", _local),
+    "ray": Listed("a Ray cluster, at $RAY_ADDRESS", _ray),
+    SLURM: Listed("batch jobs, by submitit", _slurm),
+}
 
 
 def open_engine(chosen: EngineOptions) -> Engine:
@@ -70,4 +95,8 @@ def open_engine(chosen: EngineOptions) -> Engine:
     """
     if chosen.name not in ENGINES:
         raise refused_option("engine", chosen.name, ", ".join(ENGINES))
+    if chosen.slurm and chosen.name != SLURM:
+        raise Refused("--slurm is not allowed without --engine slurm")
+    if chosen.jobs is not None and not 1 <= chosen.jobs <= MOST_JOBS:
+        raise refused_option("jobs", chosen.jobs, f"an integer from 1 to {MOST_JOBS}")
     return ENGINES[chosen.name].open(chosen)

@@ -6,24 +6,8 @@ but the work since the last checkpoint of each run.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
-from hvae.errors import HvaeError
-from hvae.studies.work import Job
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a job is over that is not done.
-
-    Attributes:
-        text: one line.
-        lost: whether its worker was lost, by a signal or with its machine: then the job may be
-            given to another one. Else the job itself failed, and would again.
-    """
-
-    text: str
-    lost: bool
+from hvae.studies.work import Failure, Job
 
 
 class Task(ABC):
@@ -55,10 +39,3 @@ class Engine(ABC):
 
         Closing again changes nothing.
         """
-
-
-def failure_of(error: BaseException) -> Failure:
-    """Of a job that raised an error."""
-    if isinstance(error, HvaeError):
-        return Failure(" ".join(str(error).split()), lost=False)
-    return Failure(f"{type(error).__name__}: {' '.join(str(error).split())}"[:500], lost=False)

@@ -16,9 +16,9 @@ from multiprocessing import connection
 from queue import SimpleQueue
 
 from hvae.errors import refused_option
-from hvae.studies.engines.engine import Engine, Failure, Task
+from hvae.studies.engines.engine import Engine, Task
 from hvae.studies.folder import StudyFolder
-from hvae.studies.work import Job
+from hvae.studies.work import Failure, Job
 from hvae.studies.worker import ERROR, serve
 
 MOST_JOBS = 1024
@@ -26,7 +26,7 @@ _INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 _UNKNOWN = 255  # what multiprocessing has where the server of forks was killed
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["hvae.studies.worker", "sklearn.datasets", "torch._dynamo"])
+_IMPORTED = ["hvae.studies.worker", "sklearn.datasets", "torch._dynamo"]
 _Worker = multiprocessing.process.BaseProcess
 
 
@@ -71,6 +71,7 @@ class LocalEngine(Engine):
     def __init__(self, jobs: int, devices: tuple[str, ...] = ()) -> None:
         if not (type(jobs) is int and 1 <= jobs <= MOST_JOBS):
             raise refused_option("jobs", jobs, f"an integer from 1 to {MOST_JOBS}")
+        _FORKS.set_forkserver_preload(_IMPORTED)
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="sweep")
         self._devices: SimpleQueue[str] = SimpleQueue()
         for number in range(jobs if devices else 0):

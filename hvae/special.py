@@ -20,7 +20,6 @@ eps x relative). There is no derivative in the order: `backward` raises RuntimeE
 one is asked for.
 """
 
-import math
 from collections.abc import Callable
 from numbers import Real
 from typing import Any, overload
@@ -171,27 +170,10 @@ def log_hyp0f1(b: Argument, x: Argument) -> Any:
     >>> torch.autograd.grad(y.sum(), x)[0].tolist()  # 1/b
     [2.0, 0.05]
     """
-    return _on_either("b", b, x, _log_hyp0f1)
+    return _on_either("b", b, x, ops.log_hyp0f1)
 
 
 # ---- values and derivatives ----------------------------------------------------------------------
-
-
-def _remember(ctx: Any, order: Order, *tensors: Tensor) -> None:
-    """Saves tensors and the order, which may be a number."""
-    ctx.number = None if isinstance(order, Tensor) else order
-    ctx.save_for_backward(*tensors, *([order] if isinstance(order, Tensor) else []))
-
-
-def _recall(ctx: Any) -> tuple[Order, tuple[Tensor, ...]]:
-    """What `_remember` saved, where no derivative in the order is asked for."""
-    if ctx.needs_input_grad[0]:
-        raise RuntimeError(
-            "the derivative of a Bessel function in its order is not offered; detach the order"
-        )
-    if ctx.number is None:
-        return ctx.saved_tensors[-1], ctx.saved_tensors[:-1]
-    return ctx.number, ctx.saved_tensors
 
 
 def _iv_ratio(v: Order, x: Tensor) -> Tensor:
@@ -221,67 +203,6 @@ def _recurrence(v: Order, x: Tensor, following: Tensor) -> Tensor:
     """
     small, large = torch.where(x < 1, x, 1), torch.where(x < 1, 1, x)
     return torch.where(x < 1, small / (2 * v + small * following), 1 / (2 * v / large + following))
-
-
-def _log_hyp0f1(b: Order, x: Tensor) -> Tensor:
-    if isinstance(b, Tensor):
-        return _apply(_LogHyp0F1, torch.where(b > 0, b, math.nan), x)
-    return _apply(_LogHyp0F1, b if b > 0 else math.nan, x)
-
-
-def _apply(function: type[torch.autograd.Function], b: Order, x: Tensor) -> Tensor:
-    value: Tensor = function.apply(b, x)
-    return value
-
-
-class _LogHyp0F1(torch.autograd.Function):
-    """log 0F1(; b; x) for b > 0."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(b: Order, x: Tensor) -> Tensor:
-        k = 2 * torch.sqrt(x)
-        if isinstance(b, Tensor):
-            value, ratio = ops.bessel(torch.where(b < 1, b, b - 1), k, "L")
-            return torch.where(b < 1, value + torch.log1p(k * ratio / (2 * b)), value)
-        if b < 1:
-            value, ratio = ops.bessel(b, k, "L")
-            return value + torch.log1p(k * ratio / (2 * b))
-        return ops.bessel(b - 1, k, "L")[0]
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Order, Tensor], output: Tensor) -> None:
-        _remember(ctx, *inputs)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
-        b, (x,) = _recall(ctx)
-        return None, grad * _apply(_SlopeOfLogHyp0F1, b, x)
-
-
-class _SlopeOfLogHyp0F1(torch.autograd.Function):
-    """d/dx log 0F1(; b; x) = s_b = 1/(b + x s_{b+1}), DLMF 16.3.6, with x s_{b+1} = k A_b(k) / 2.
-
-    No square root is left to differentiate at x = 0: s_b' = s_b (s_{b+1} - s_b).
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(b: Order, x: Tensor) -> Tensor:
-        k = 2 * torch.sqrt(x)
-        return 1 / (b + k * ops.bessel(b, k, "A")[0] / 2)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Order, Tensor], output: Tensor) -> None:
-        b, x = inputs
-        _remember(ctx, b, x, output)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
-        b, (x, slope) = _recall(ctx)
-        return None, grad * slope * (_apply(_SlopeOfLogHyp0F1, b + 1, x) - slope)
 
 
 # ---- tensors, arrays, numbers --------------------------------------------------------------------

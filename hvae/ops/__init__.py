@@ -9,6 +9,7 @@ in plain torch.
 from hvae.ops.bernoulli import bernoulli_log_prob
 from hvae.ops.columns import log_area, vmf
 from hvae.ops.elements import bessel
+from hvae.ops.log_hyp0f1 import log_hyp0f1
 from hvae.ops.log_mixture import log_mixture
 from hvae.ops.numbers import normal, uniform
 from hvae.ops.quantities import QUANTITIES
@@ -24,6 +25,7 @@ __all__ = [
     "bernoulli_log_prob",
     "bessel",
     "log_area",
+    "log_hyp0f1",
     "log_mixture",
     "normal",
     "sample",

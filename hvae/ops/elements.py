@@ -9,7 +9,12 @@ from torch import Tensor
 from hvae.ops.batching import batch_first
 from hvae.ops.checks import check_real, index_of
 from hvae.ops.compiled import C
-from hvae.ops.quantities import QUANTITIES, gradient, second_derivative
+from hvae.ops.derivatives import register_derivatives
+from hvae.ops.quantities import QUANTITIES, gradient, pushed, second_derivative
+
+NO_DERIVATIVE_IN_ORDER = (
+    "the derivative of a Bessel function in its order is not offered; detach the order"
+)
 
 
 def bessel(order: float | Tensor, k: Tensor, quantity: str) -> tuple[Tensor, Tensor]:
@@ -63,7 +68,7 @@ def _backward(
     ctx: Any, grad_value: Tensor | None, grad_slope: Tensor | None
 ) -> tuple[None, Tensor | None, None]:
     if ctx.needs_input_grad[0]:
-        raise RuntimeError("the derivative of a Bessel function in its order is not offered")
+        raise RuntimeError(NO_DERIVATIVE_IN_ORDER)
     order, k, slope = ctx.saved_tensors
 
     def evaluate(quantity: int) -> tuple[Tensor, Tensor]:
@@ -76,6 +81,13 @@ def _backward(
     return None, gradient(grad_value, grad_slope, slope, second), None
 
 
+def _push(inputs: tuple[Any, ...], output: tuple[Tensor, Tensor], tangents: Any) -> Any:
+    order, k, quantity = inputs
+    if tangents[0] is not None:
+        raise RuntimeError(NO_DERIVATIVE_IN_ORDER)
+    return pushed(tangents[1], output[1], order, k, quantity, lambda q: C.elements(order, k, q))
+
+
 def _batched(
     info: Any, in_dims: tuple[Any, ...], order: Tensor, k: Tensor, quantity: int
 ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
@@ -85,5 +97,5 @@ def _batched(
 
 
 torch.library.register_fake("hvae::elements", _shapes)
-torch.library.register_autograd("hvae::elements", _backward, setup_context=_remember)
+register_derivatives("elements", _remember, _backward, _push)
 torch.library.register_vmap("hvae::elements", _batched)

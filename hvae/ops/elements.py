@@ -16,6 +16,8 @@ NO_DERIVATIVE_IN_ORDER = (
     "the derivative of a Bessel function in its order is not offered; detach the order"
 )
 
+MOST_SHARED = 1e5  # beyond, the prepared polynomials of one order leave out terms that count
+
 
 def bessel(order: float | Tensor, k: Tensor, quantity: str) -> tuple[Tensor, Tensor]:
     """A quantity of `vmf`, or the logarithm of a Bessel function, at real orders nu = m/2 - 1.
@@ -34,8 +36,9 @@ def bessel(order: float | Tensor, k: Tensor, quantity: str) -> tuple[Tensor, Ten
     Raises:
         ValueError, TypeError: for a wrong name, shape or dtype.
 
-    Accuracy: as `vmf`, for orders to 1e5; log I_nu to 1e-15 (float32: 3e-7) of the larger of its
-    magnitude and sqrt(nu^2 + k^2). DLMF 10.25.2, 10.41.3.
+    Accuracy: as `vmf`, for orders to 1e300 (float32: 1e38), where a value is a normal number;
+    log I_nu to 1e-15 (float32: 3e-7) of the larger of its magnitude and sqrt(nu^2 + k^2). DLMF
+    10.25.2, 10.41.3.
     """
     index = index_of(quantity, QUANTITIES, "quantity")
     check_real("k", k)
@@ -49,6 +52,8 @@ def bessel(order: float | Tensor, k: Tensor, quantity: str) -> tuple[Tensor, Ten
         return value, slope
     if not 0 <= order < math.inf:
         return k * math.nan, k * math.nan
+    if order > MOST_SHARED:
+        return bessel(torch.full_like(k, order), k, quantity)
     value, slope = C.columns(k[..., None], [float(order)], index)
     return value[..., 0], slope[..., 0]
 

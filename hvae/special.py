@@ -4,10 +4,12 @@
     log_ive(v, x)     log(exp(-x) I_v(x))        log(scipy.special.ive(v, x))
     iv_ratio(v, x)    I_v(x) / I_{v-1}(x)        iv(v, x) / iv(v - 1, x)
     log_hyp0f1(b, x)  log 0F1(; b; x)            log(scipy.special.hyp0f1(b, x))
+    one_minus_iv_ratio(v, x)  its complement to 1
 
 None of them overflows or underflows on the way: orders to 1e300 and arguments from 1e-300 to 1e300
-are ordinary (float32: 1e38, 1e-37). At an infinite order they have their limits. They are computed by the two zones of `csrc/vmf.h` (the power series DLMF 10.25.2 and
-the logarithm of the uniform expansion DLMF 10.41.3).
+are ordinary (float32: 1e38, 1e-37). At an infinite order they have their limits. They are computed
+by the two zones of `csrc/math/vmf.h` (the power series DLMF 10.25.2 and the logarithm of the
+uniform expansion DLMF 10.41.3).
 
 Every function takes tensors on one device that broadcast, float32 or float64 (float16 and bfloat16
 are computed in float32 and rounded once), or NumPy arrays and numbers, which give NumPy arrays and
@@ -32,7 +34,7 @@ from torch import Tensor
 
 from hvae import ops
 
-__all__ = ["iv_ratio", "log_hyp0f1", "log_iv", "log_ive"]
+__all__ = ["iv_ratio", "log_hyp0f1", "log_iv", "log_ive", "one_minus_iv_ratio"]
 
 Order = float | Tensor
 Argument = Tensor | npt.ArrayLike
@@ -139,6 +141,40 @@ def iv_ratio(v: Argument, x: Argument) -> Any:
 
 
 @overload
+def one_minus_iv_ratio(v: Order, x: Tensor) -> Tensor: ...
+@overload
+def one_minus_iv_ratio(v: Tensor, x: float) -> Tensor: ...
+@overload
+def one_minus_iv_ratio(v: npt.ArrayLike, x: npt.ArrayLike) -> Any: ...
+def one_minus_iv_ratio(v: Argument, x: Argument) -> Any:
+    """1 - I_v(x) / I_{v-1}(x) without cancellation, about (2v - 1)/(2x) at large x.
+
+    With v = m/2 it is 1 - A_m(x), the mean of 1 - mu.z of a von Mises-Fisher distribution.
+
+    Args:
+        v: order of the numerator, v >= 1 (m >= 2), a number or a tensor (array) that broadcasts
+            with x.
+        x: argument, x >= 0, a floating tensor, or NumPy array or number.
+
+    Returns:
+        The broadcast shape; dtype as torch (NumPy) promotes v and x. 1 at x = 0, 0 at x = inf, 1 at
+        v = inf; NaN outside the domain.
+
+    Raises:
+        TypeError, ValueError: as `log_iv`.
+
+    Relative error at most 1.5e-15, float32 5e-7. DLMF 10.25.2, 10.41.3.
+
+    >>> import math, torch
+    >>> x = torch.tensor([2.0, 1e9], dtype=torch.float64)
+    >>> rest = one_minus_iv_ratio(1.5, x)  # 1 - coth x + 1/x
+    >>> math.isclose(rest[0], 1.5 - 1 / math.tanh(2)), math.isclose(rest[1], 1e-9)
+    (True, True)
+    """
+    return _on_either("v", v, x, _one_minus_iv_ratio)
+
+
+@overload
 def log_hyp0f1(b: Order, x: Tensor) -> Tensor: ...
 @overload
 def log_hyp0f1(b: Tensor, x: float) -> Tensor: ...
@@ -204,6 +240,10 @@ def _log_hyp0f1(b: Order, x: Tensor) -> Tensor:
 
 def _iv_ratio(v: Order, x: Tensor) -> Tensor:
     return _with_limit(v, x, _finite_iv_ratio, 0.0)
+
+
+def _one_minus_iv_ratio(v: Order, x: Tensor) -> Tensor:
+    return _with_limit(v, x, lambda v, x: ops.bessel(v - 1, x, "one_minus_A")[0], 1.0)
 
 
 def _finite_iv_ratio(v: Order, x: Tensor) -> Tensor:

@@ -77,6 +77,25 @@ def test_ratio_and_its_derivative_against_the_table(table, dtype):
     assert largest <= bars[1], where
 
 
+def test_complement_of_the_ratio_against_the_table(table, dtype):
+    rows = rows_of(table, dtype, 0.0)
+    inside = rows["one_minus_A"] >= np.finfo(np.float32).tiny
+    for value in values(special.one_minus_iv_ratio, rows["nu"] + 1, rows["kappa"], dtype):
+        error = exact.relative_error(value, rows["one_minus_A"])
+        largest, where = exact.worst(np.where(inside, error, 0), **rows)
+        assert largest <= (1.5e-15 if dtype == torch.float64 else 5e-7), where
+
+
+def test_complement_of_the_ratio_at_its_ends(dtype):
+    x = torch.tensor([0.0, 2.0, INF], dtype=dtype)
+    for order in (1.0, torch.ones_like(x)):
+        assert special.one_minus_iv_ratio(order, x)[::2].tolist() == [1, 0]
+        both = special.one_minus_iv_ratio(order, x) + special.iv_ratio(order, x)
+        torch.testing.assert_close(both, torch.ones_like(x))
+        assert special.one_minus_iv_ratio(order * INF, x)[:2].tolist() == [1, 1]
+        assert special.one_minus_iv_ratio(order * 0.75, x).isnan().all()
+
+
 def test_hypergeometric_against_the_table(table, dtype):
     """L at x = kappa^2/4: its bar, and 1.5 eps of the roundings of x and of its root."""
     rows = rows_of(table, dtype, 1e-140 if dtype == torch.float64 else 1e-17)

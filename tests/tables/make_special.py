@@ -4,9 +4,11 @@
     python tests/tables/make_special.py --check    compute it again and compare it with the file
 
 Needs python-flint (pip; arb proves an error bound for every value) and mpmath. A row is
-(nu, kappa) with both exactly float64, and both exactly float32 for 1e-8 <= kappa <= 1e8, so that
-one table serves both precisions; the orders are m/2 - 1 for ambient dimensions m = 2 to 4096,
-some that are not half-integers, and some up to 1e300. Columns after nu and kappa, with I = I_nu, A = I_{nu+1}/I_nu:
+(nu, kappa) with both exactly float64, and both exactly float32 for 1e-8 <= kappa <= 1e8 and for the
+large orders to 1e38, so that one table serves both precisions; the orders are m/2 - 1 for ambient
+dimensions m = 2 to 4096, some that are not half-integers, and some up to 1e300.
+
+Columns after nu and kappa, with I = I_nu, A = I_{nu+1}/I_nu:
 
     L = log Gamma(nu+1) + nu log(2/k) + log I(k),  k - L,  A,  1 - A,
     dA = 1 - A^2 - (2 nu + 1) A/k,  KL = k A - L,  dKL = k dA,  log_ive = log(exp(-k) I(k))
@@ -16,7 +18,7 @@ is left out (DLMF 10.41.3 and 10.41(iv); Olver 1997, Asymptotics and Special Fun
 
 The working precision is doubled until arb certifies every column to 2^-90 (8e-28) relative. A
 random sample of rows is then compared with an independent method: tanh-sinh quadrature of Poisson's
-integral (DLMF 10.32.2) in mpmath, which shares no code and no formula with arb's Bessel functions;
+integral (DLMF 10.32.2) in mpmath, which shares no code nor formula with arb's Bessel functions;
 every row of a large order with the continued fraction DLMF 10.33.1 of A and, where it is short, the
 power series of 0F1.
 """

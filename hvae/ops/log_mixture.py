@@ -141,3 +141,31 @@ register_no_derivatives(
 )
 torch.library.register_vmap("hvae::log_mixture", _batched)
 torch.library.register_vmap("hvae::log_mixture_backward", one_by_one(C.log_mixture_backward))
+
+
+def mixture_sums(rows: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`log_mixture` of every row, and what an EM step sums over the rows (without gradients).
+
+    With the shares p = softmax(rows @ weight + bias) of the components in a row:
+
+    Args:
+        rows: [n, f], float32 or float64.
+        weight: [f, C], of that dtype.
+        bias: [C], of that dtype.
+
+    Returns:
+        totals [n], the log-sum-exp; counts [C], the sums of p; sums [C, f], those of p x. The rows
+        go through in blocks, so that nothing of the size n x C is ever kept.
+    """
+    totals = rows.new_empty(len(rows))
+    counts, sums = torch.zeros_like(bias), rows.new_zeros(len(bias), rows.shape[1])
+    for part in _blocks(rows, len(bias)):
+        share = torch.addmm(bias, rows[part], weight)
+        highest = share.amax(1, keepdim=True)
+        share.sub_(highest).exp_()
+        total = share.sum(1, keepdim=True)
+        share.div_(total)
+        totals[part] = (total.log_() + highest)[:, 0]
+        counts.add_(share.sum(0))
+        sums.addmm_(share.T, rows[part])
+    return totals, counts, sums

@@ -13,8 +13,8 @@ Columns after nu and kappa, with I = I_nu, A = I_{nu+1}/I_nu:
     L = log Gamma(nu+1) + nu log(2/k) + log I(k),  k - L,  A,  1 - A,
     dA = 1 - A^2 - (2 nu + 1) A/k,  KL = k A - L,  dKL = k dA,  log_ive = log(exp(-k) I(k))
 
-Above LARGE, where arb's series do not end, log I is the uniform expansion with Olver's bound of what
-is left out (DLMF 10.41.3 and 10.41(iv); Olver 1997, Asymptotics and Special Functions, 10.7.3).
+Above LARGE, where arb's series do not end, log I is the uniform expansion with Olver's bound of the
+rest (DLMF 10.41.3 and 10.41(iv); Olver 1997, Asymptotics and Special Functions, 10.7.3).
 
 The working precision is doubled until arb certifies every column to 2^-90 (8e-28) relative. A
 random sample of rows is then compared with an independent method: tanh-sinh quadrature of Poisson's

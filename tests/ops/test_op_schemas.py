@@ -8,7 +8,7 @@ import torch
 from op_inputs import DIMS, WIDTH, inputs, pixels
 
 from hvae import ops, random
-from hvae.distributions import bregman  # noqa: F401  # an op of its own
+from hvae.distributions import bregman, gamma  # noqa: F401  # ops of their own
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -144,6 +144,13 @@ def bregman_samples(dtype):
         yield (*(torch.rand(shape, dtype=dtype).requires_grad_() for _ in range(2)), DIMS)
 
 
+def gamma_samples(dtype):
+    rng = random.stream(1, "user")
+    for rows in (0, 5):
+        shape = torch.rand(rows, dtype=dtype) * 9 + 0.5
+        yield (shape.requires_grad_(), rng, 3, 1)
+
+
 SAMPLES = {
     "columns": columns_samples,
     "elements": elements_samples,
@@ -155,6 +162,7 @@ SAMPLES = {
     "bernoulli": bernoulli_samples,
     "bernoulli_backward": bernoulli_backward_samples,
     "numbers": numbers_samples,
+    "gamma": gamma_samples,
     "log_hyp0f1": log_hyp0f1_samples,
     "log_hyp0f1_slope": log_hyp0f1_samples,
     "bregman": bregman_samples,

@@ -23,7 +23,7 @@ _HOMES = {
     "load_run": "hvae.runs",
     "HypersphericalVAE": "hvae.estimator",
 }
-_MODULES = ("data", "distributions", "mixture", "ops", "random", "reference", "special")
+_MODULES = ("compat", "data", "distributions", "mixture", "ops", "random", "reference", "special")
 
 __all__ = ["__version__", *_HOMES, *_MODULES]  # noqa: PLE0604
 

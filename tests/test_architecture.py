@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "reference": {"errors"},
     "special": {"ops"},
     "distributions": {"ops"},
+    "compat": {"distributions"},
     "mixture": {"distributions", "ops", "random"},
     "latent": {"distributions", "errors", "ops", "registry"},
     "model": {"description", "errors", "latent", "ops", "random", "registry", "rows"},

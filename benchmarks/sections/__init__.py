@@ -6,7 +6,15 @@ from typing import Any
 from ..harness import suite
 from ..harness.figures import Figure
 from ..harness.settings import Settings
-from . import bandwidth, checkpoints, draws, evaluation, special_functions, training_step
+from . import (
+    bandwidth,
+    checkpoints,
+    draws,
+    evaluation,
+    many_shells,
+    special_functions,
+    training_step,
+)
 
 SECTIONS: tuple[suite.Section, ...] = (
     special_functions,
@@ -15,6 +23,7 @@ SECTIONS: tuple[suite.Section, ...] = (
     evaluation,
     bandwidth,
     checkpoints,
+    many_shells,
 )
 
 

@@ -9,6 +9,7 @@ from importlib import metadata
 import click
 
 from hvae.errors import EnvironmentProblem, HvaeError, Interrupted
+from hvae.launcher import follows
 
 _INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 
@@ -70,7 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    click.echo(f"hvae: error: {' '.join(message.split())}", err=True)
+    """Of several ranks the first one speaks: what ends one ends all."""
+    if not follows():
+        click.echo(f"hvae: error: {' '.join(message.split())}", err=True)
     return status
 
 

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.table import Table
 
 from hvae.observer import Observer
 from hvae.runs.listing import Listed
+from hvae.studies import layout
+
+Entered = TypeVar("Entered", bound="Reporter")
 
 _UNKNOWN = "not recorded before there is a best epoch"
 _WIDTH = 140  # of a wide table where there is no terminal to ask
@@ -36,7 +39,7 @@ class Reporter(Observer):
         )
         self.tasks: dict[str, TaskID] = {}
 
-    def __enter__(self) -> "Reporter":
+    def __enter__(self: Entered) -> Entered:
         self.bar.start()
         return self
 
@@ -249,3 +252,14 @@ def _evaluation(document: dict[str, Any]) -> str:
 
 def _figures(means: dict[str, Any]) -> str:
     return f"ELBO {means['elbo']:.2f} RE {means['re']:.2f} KL {means['kl']:.2f}"
+
+
+def sheets(sheets: Sequence[layout.Sheet], notes: Sequence[str], form: str) -> None:
+    """Tables in one of `layout.FORMATS`, and what they must not be read without."""
+    parts = ["\n".join(layout.FORMATS[form](sheet)) for sheet in sheets]
+    click.echo("\n\n".join(parts))
+    if notes and form == "csv":
+        click.echo("\n".join(notes), err=True)
+    elif notes:
+        before = "% " if form == "latex" else ""
+        click.echo("\n" + "\n".join(f"{before}{note}" for note in notes))

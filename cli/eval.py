@@ -5,6 +5,8 @@ from typing import Any
 import click
 
 from hvae.evaluation.of_run import SPLITS, evaluate_run
+from hvae.model.likelihoods import AUTO
+from hvae.ops import PRODUCTS
 from hvae.runs import newest_completed
 
 from . import _show as show
@@ -26,6 +28,13 @@ from . import _show as show
 @click.option("--seed", type=int, help="Of the samples; the run's own if not given.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("--threads", type=int, help="CPU threads; torch's own choice if not given.")
+@click.option(
+    "--products",
+    default=AUTO,
+    show_default=True,
+    metavar="NAME",
+    help=f"As in train: {', '.join((AUTO, *PRODUCTS))}.",
+)
 @click.option("--data-dir", metavar="FOLDER", help="As in train; the run's own if not given.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, the result.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")

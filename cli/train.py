@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from hvae.observer import Observer, Observers
+from hvae.ranks import Ranks, joined
 from hvae.runs.config import TrainConfig, options, parse_widths
 from hvae.runs.settings_file import read_settings
 from hvae.training.begin import train
@@ -37,8 +38,11 @@ def _typed(name: str, value: object) -> str | list[str]:
 
 
 @contextmanager
-def _observer(quiet: bool, tensorboard: bool) -> Iterator[Observer]:
-    """Who is told of the training."""
+def _observer(quiet: bool, tensorboard: bool, ranks: Ranks) -> Iterator[Observer]:
+    """Who is told of the training; of several ranks the first one tells."""
+    if ranks.rank > 0:
+        yield Observer()
+        return
     with show.Reporter(quiet) as reporter:
         if not tensorboard:
             yield reporter
@@ -104,20 +108,42 @@ def command(
     once. A run that was cut short in any way ends with --resume where it would have ended, bit for
     bit; one that is complete says so (exit status 0), and one that diverged says what to change
     (exit status 3).
+
+    Several processes share the rows of every batch under torchrun, on CPUs or on the GPUs of a
+    machine (--device cuda); random numbers are those of one process, and so are the figures but for
+    the order of sums:
+
+    \b
+    torchrun --nproc-per-node 4 -m hvae train --dataset caltech --device cuda
     """
+    with joined() as ranks:
+        result = _trained(ctx, out, run, tensorboard, quiet, hidden, settings, ranks)
+    if ranks.rank == 0:
+        (show.document if as_json else show.trained)(result)
+
+
+def _trained(
+    ctx: click.Context,
+    out: str | None,
+    run: str | None,
+    tensorboard: bool,
+    quiet: bool,
+    hidden: str | None,
+    settings: dict[str, Any],
+    ranks: Ranks,
+) -> dict[str, Any]:
+    """What `hvae.train` or `hvae.resume` returns."""
     if run is None:
         if {"data", "dataset"} <= _given(ctx):
             raise click.UsageError("--dataset is not allowed beside --data.", ctx)
         widths = () if hidden is None else parse_widths(hidden)
         chosen = TrainConfig(hidden=widths, **settings)
-        with _observer(quiet, tensorboard) as observer:
-            result = train(chosen, out, observer=observer)
-    else:
-        _refuse_settings(ctx)
-        own = {name: settings[name] for name in _given(ctx) & {"data_dir", "checkpoint_every"}}
-        with _observer(quiet, tensorboard) as observer:
-            result = resume(run, observer=observer, **own)
-    (show.document if as_json else show.trained)(result)
+        with _observer(quiet, tensorboard, ranks) as observer:
+            return train(chosen, out, observer=observer, ranks=ranks)
+    _refuse_settings(ctx)
+    own = {name: settings[name] for name in _given(ctx) & {"data_dir", "checkpoint_every"}}
+    with _observer(quiet, tensorboard, ranks) as observer:
+        return resume(run, observer=observer, ranks=ranks, **own)
 
 
 def _given(ctx: click.Context) -> set[str]:

@@ -1,11 +1,16 @@
 """Where the work is done: the CPU's threads and the devices that there are."""
 
+import platform
+from pathlib import Path
+
 import torch
 
 from hvae import build
 from hvae.errors import Refused, refused_option
 
 ALLOWED = "cpu, cuda, or cuda:N"
+
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def is_device_name(value: object) -> bool:
@@ -40,3 +45,12 @@ def use_threads(threads: int | None) -> None:
     """Let torch and the kernels work with this many CPU threads; None changes nothing."""
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+def processor() -> str:
+    """The name of the processor's model, which `platform` does not know on Linux."""
+    if _CPUINFO.exists():
+        for line in _CPUINFO.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

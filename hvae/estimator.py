@@ -37,6 +37,7 @@ from hvae.model import LIKELIHOODS
 from hvae.model.likelihoods import AUTO, resolved
 from hvae.rows import Rows
 from hvae.runs import TrainConfig
+from hvae.runs.products import with_products
 from hvae.runs.trained import model_of
 from hvae.training.loop import open_state
 from hvae.training.step import epoch_permutation
@@ -65,7 +66,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         network: encoder and decoder.
         hidden: widths of the encoder's layers; () for the network's own.
         epochs, warmup, lookahead, batch_size, lr, kappa_grad, parameterization, scale_frame,
-            kl_weights, prior, prior_components, samples: of the training.
+            kl_weights, prior, prior_components, prior_precision, samples: of the training.
         image_shape: the shape of a row, for networks that ask for it; None is a vector.
         validation_fraction: of the rows, drawn by the seed, above 0 and below 1: at least one row.
             They choose the best epoch, and are not trained on.
@@ -115,6 +116,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         kl_weights: str = "auto",
         prior: str = "uniform",
         prior_components: int = 500,
+        prior_precision: float = 1e4,
         samples: int = 1,
         image_shape: Sequence[int] | None = None,
         validation_fraction: float = 0.1,
@@ -138,6 +140,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         self.kl_weights = kl_weights
         self.prior = prior
         self.prior_components = prior_components
+        self.prior_precision = prior_precision
         self.samples = samples
         self.image_shape = image_shape
         self.validation_fraction = validation_fraction
@@ -160,7 +163,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
         """
         array = validate_data(self, X, dtype=_DTYPES, accept_sparse="csr", ensure_min_samples=2)
         check_samples(self.iw_samples)
-        config = self._settings()
+        config = with_products(self._settings())
         dataset = self._dataset(array, config)
         history = []
         with memory.guarded(), _listened(self.verbose):
@@ -366,7 +369,7 @@ class HypersphericalVAE(  # scikit-learn has no annotations
 _SETTINGS = (
     *("shells", "likelihood", "network", "epochs", "warmup", "lookahead", "batch_size", "lr"),
     *("kappa_grad", "parameterization", "scale_frame", "kl_weights", "prior"),
-    *("prior_components", "samples", "device"),
+    *("prior_components", "prior_precision", "samples", "device"),
 )
 _DTYPES = [np.float64, np.float32]
 

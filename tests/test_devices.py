@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hvae import build
-from hvae.devices import available_device, use_threads
+from hvae import build, devices
+from hvae.devices import available_device, processor, use_threads
 from hvae.errors import Refused
 
 
@@ -38,3 +38,12 @@ def test_threads():
     use_threads(2)
     assert torch.get_num_threads() == 2
     use_threads(before)
+
+
+def test_the_processor_has_a_name(monkeypatch, tmp_path):
+    listed = tmp_path / "cpuinfo"
+    listed.write_text("processor\t: 0\nmodel name\t: A: fast one\nprocessor\t: 1\n")
+    monkeypatch.setattr(devices, "_CPUINFO", listed)
+    assert processor() == "A: fast one"
+    monkeypatch.setattr(devices, "_CPUINFO", tmp_path / "none")
+    assert processor() != ""

@@ -3,11 +3,10 @@
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
 
 import torch
 
-_CPUINFO = Path("/proc/cpuinfo")
+from hvae.devices import processor
 
 
 def machine(device: torch.device) -> dict[str, str | int | float | None]:
@@ -19,7 +18,7 @@ def machine(device: torch.device) -> dict[str, str | int | float | None]:
         and `gpu` (None on a CPU).
     """
     return {
-        "cpu": _cpu(),
+        "cpu": processor(),
         "cores": _cores(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(terse=True),
@@ -40,12 +39,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _cpu() -> str:
-    """The model's name, which `platform` does not know on Linux."""
-    if _CPUINFO.exists():
-        for line in _CPUINFO.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

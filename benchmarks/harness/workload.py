@@ -10,6 +10,7 @@ from hvae.description import DataDescription, Kind
 from hvae.model import VAE
 from hvae.runs import TrainConfig
 from hvae.runs.assembly import assemble
+from hvae.runs.products import with_products
 from hvae.training.step import Trainer
 
 PIXELS = 784
@@ -17,6 +18,7 @@ INK = 0.15  # of the pixels are on: about that of handwritten digits
 BATCH = 100
 HIDDEN = (256, 128)  # the paper's
 LR = 1e-3
+PRIOR_COMPONENTS = 500  # of a learned prior
 LEAST, MOST = 1e-2, 1e4  # concentrations
 
 
@@ -32,10 +34,21 @@ def concentrations(count: int, device: torch.device) -> Tensor:
     return LEAST * torch.exp(uniform[0, :, 0] * math.log(MOST / LEAST))
 
 
-def network(shells: str, device: torch.device) -> VAE:
-    """The paper's network with the latent space `shells`, its weights as training begins."""
+def network(shells: str, device: torch.device, prior: str = "uniform") -> VAE:
+    """The paper's network with the latent space `shells`, its weights as training begins.
+
+    Its products are those that `hvae train` would choose here, for torch's present threads.
+    """
     data = DataDescription((PIXELS,), Kind.BINARY)
-    model = assemble(TrainConfig(shells=shells, hidden=HIDDEN), data)
+    config = TrainConfig(
+        shells=shells,
+        hidden=HIDDEN,
+        kl_weights="equal",
+        prior=prior,
+        prior_components=PRIOR_COMPONENTS,
+        device=str(device),
+    )
+    model = assemble(with_products(config), data)
     model.initialize(seed=0)
     return model.to(device)
 

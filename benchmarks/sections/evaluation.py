@@ -22,7 +22,7 @@ CHUNK = {"cpu": 2048, "cuda": 1 << 16}
 
 def sizes(settings: Settings) -> dict[str, Any]:
     return {
-        "images": _images(settings),
+        "images": images_of(settings),
         "samples": SAMPLES,
         "pixels": PIXELS,
         "decoder_chunk": CHUNK[settings.device.type],
@@ -31,13 +31,16 @@ def sizes(settings: Settings) -> dict[str, Any]:
 
 
 def measure(settings: Settings) -> list[Figure]:
-    return [_shells(settings, shells) for shells in COST]
+    return [against_decoder(NAME, settings, shells, bound) for shells, bound in COST.items()]
 
 
 @torch.inference_mode()
-def _shells(settings: Settings, shells: str) -> Figure:
-    model = network(shells, settings.device)
-    rows = images(_images(settings), settings.device)
+def against_decoder(
+    section: str, settings: Settings, shells: str, bound: float, prior: str = "uniform"
+) -> Figure:
+    """The importance-weighted evaluation, at most `bound` of the decoder's time."""
+    model = network(shells, settings.device, prior)
+    rows = images(images_of(settings), settings.device)
     count = len(rows) * SAMPLES
     chunks = latent_points(model, count).split(CHUNK[settings.device.type])
 
@@ -48,10 +51,11 @@ def _shells(settings: Settings, shells: str) -> Figure:
     whole = Subject(lambda: evaluate(model, rows, SAMPLES, seed=0), settings.clock)
     decoder = Subject(decode, settings.clock)
     times = interleave([whole, decoder], settings.plan(SECONDS))
-    case = Case(NAME, f"{shells}, {SAMPLES} samples", "us/point", 1e6 / count)
-    target = settings.target("at_most", COST[shells])
+    case = Case(section, f"{shells}, {SAMPLES} samples", "us/point", 1e6 / count)
+    target = settings.target("at_most", bound)
     return case.cost(Timed("evaluate", times[0]), Timed("decoder alone", times[1]), target)
 
 
-def _images(settings: Settings) -> int:
+def images_of(settings: Settings) -> int:
+    """How many are evaluated."""
     return 50 if settings.quick else 200

@@ -1,4 +1,7 @@
-"""A step of training on spheres against the same network with a Gaussian latent space."""
+"""A step of training on spheres against the same network with a Gaussian latent space.
+
+And against the floor of both, the matrix products of the step.
+"""
 
 import itertools
 from typing import Any
@@ -10,6 +13,7 @@ from hvae.errors import Diverged
 
 from ..baselines.auto_encoder import AutoEncoder
 from ..harness.figures import Case, Figure, Timed
+from ..harness.floor import Floor
 from ..harness.settings import Settings
 from ..harness.timing import Plan, Subject, interleave, threads
 from ..harness.workload import BATCH, HIDDEN, LR, PIXELS, images, network, trainer
@@ -24,6 +28,7 @@ COST = {
     "s10,s10,s10,s11": 1.15,
     ",".join(["s2"] * 20): 1.35,
 }
+OVER_FLOOR = {"10,10,10,11": 1.6, GAUSSIAN: None}
 BATCHES = 10
 SECONDS, SLOW_SECONDS = 15.0, 10.0
 TURN = 0.02  # several steps, so that a network finds its weights where it left them
@@ -34,7 +39,8 @@ def sizes(settings: Settings) -> dict[str, Any]:
 
 
 def measure(settings: Settings) -> list[Figure]:
-    return [figure for shells in COST for figure in _shells(settings, shells)]
+    figures = [figure for shells in COST for figure in _shells(settings, shells)]
+    return [*figures, *(_over_floor(settings, shells) for shells in OVER_FLOOR)]
 
 
 def _threads(settings: Settings) -> list[int]:
@@ -47,9 +53,9 @@ class Steps:
 
     name = "step"
 
-    def __init__(self, shells: str, device: torch.device) -> None:
+    def __init__(self, shells: str, device: torch.device, prior: str = "uniform") -> None:
         self.shells = shells
-        self.trainer = trainer(network(shells, device))
+        self.trainer = trainer(network(shells, device, prior))
         self.skipped = torch.zeros((), device=device)
         batches = images(BATCH * BATCHES, device).split(BATCH)
         streams = [random.stream(0, "train", step=i, device=device) for i in range(BATCHES)]
@@ -104,6 +110,19 @@ def _shells(settings: Settings, shells: str) -> list[Figure]:
     slow = settings.plan(SLOW_SECONDS, turn=TURN)
     usual, gaussian = _pair(settings, UsualSteps, shells, slow)
     return [*figures, _case(shells, settings.threads).cost(usual, gaussian)]
+
+
+def _over_floor(settings: Settings, shells: str) -> Figure:
+    """A step on one thread, and its products alone."""
+    with threads(1):
+        step = Steps(shells, settings.device)
+        floor = Floor(step.trainer.model, BATCH)
+        subjects = [Subject(work, settings.clock) for work in (step, floor)]
+        whole, products = interleave(subjects, settings.plan(SLOW_SECONDS, turn=TURN))
+    step.check()
+    most = OVER_FLOOR[shells]
+    target = None if most is None else settings.target("at_most", most)
+    return _case(shells, 1).cost(Timed(step.name, whole), Timed(floor.name, products), target)
 
 
 def _case(shells: str, count: int) -> Case:

@@ -36,8 +36,8 @@ struct CpuKernels {
 
 struct CpuTier {
   const char* name;
-  CpuKernels<float> float32;
-  CpuKernels<double> float64;
+  const CpuKernels<float>& float32;
+  const CpuKernels<double>& float64;
 
   template <class T>
   const CpuKernels<T>& of() const {

@@ -5,16 +5,31 @@
 
 namespace hvae {
 
+// Each in a unit of its own.
+const CpuKernels<float>& portable_float32();
+const CpuKernels<double>& portable_float64();
+#if defined(__x86_64__)
+const CpuKernels<float>& avx2_float32();
+const CpuKernels<double>& avx2_float64();
+const CpuKernels<float>& avx512_float32();
+const CpuKernels<double>& avx512_float64();
+#endif
+
 std::vector<const CpuTier*> available_tiers() {
-  std::vector<const CpuTier*> tiers = {&portable_tier()};
+  static const CpuTier portable = {"portable", portable_float32(), portable_float64()};
+  std::vector<const CpuTier*> tiers = {&portable};
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    tiers.push_back(&avx2_tier());
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    static const CpuTier avx2 = {"avx2", avx2_float32(), avx2_float64()};
+    tiers.push_back(&avx2);
+  }
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512cd"))
-    tiers.push_back(&avx512_tier());
+      __builtin_cpu_supports("avx512cd")) {
+    static const CpuTier avx512 = {"avx512", avx512_float32(), avx512_float64()};
+    tiers.push_back(&avx512);
+  }
 #endif
   return tiers;
 }

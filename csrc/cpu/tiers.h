@@ -8,12 +8,6 @@
 
 namespace hvae {
 
-const CpuTier& portable_tier();
-#if defined(__x86_64__)
-const CpuTier& avx2_tier();
-const CpuTier& avx512_tier();
-#endif
-
 // The tiers that this machine can run, the fastest last.
 std::vector<const CpuTier*> available_tiers();
 

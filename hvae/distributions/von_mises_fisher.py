@@ -236,7 +236,8 @@ class VonMisesFisher(VonMisesFisherOnSpheres):
         A_m(k) = R, by Newton's iteration from the approximation of Banerjee et al. (2005). It takes
         A - R to zero below R = 1/2 and (1 - R) - (1 - A) above, where 1 - R is the mean of
         |z - loc|^2 / 2. The relative error of k is a few ulp of that of R or 1 - R, from R = 1e-6
-        (and 0: k = 0) to 1 - R = 1e-9 and beyond. Computed in float64, without gradients.
+        (and 0: k = 0, loc = e_1) to 1 - R = 1e-9 and beyond. Computed in float64,
+        without gradients.
 
         Args:
             samples: [n, ..., m], unit vectors; the axes between are a batch of fits.

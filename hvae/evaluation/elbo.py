@@ -1,6 +1,7 @@
 """The ELBO of a split, and the means over rows that every report has."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,13 +9,14 @@ from torch import Tensor
 
 from hvae import random
 from hvae.model import VAE
+from hvae.ranks import ALONE, Ranks
 from hvae.rows import Rows
 
 _ENCODER_ROWS = 1000
 
 
 @torch.no_grad()
-def elbo(model: VAE, rows: Rows, seed: int) -> dict[str, Any]:
+def elbo(model: VAE, rows: Rows, seed: int, ranks: Ranks = ALONE) -> dict[str, Any]:
     """The ELBO at KL weight 1 with one sample a row, the same noise at every call.
 
     The model is evaluated as after training (`VAE.evaluating`).
@@ -23,26 +25,34 @@ def elbo(model: VAE, rows: Rows, seed: int) -> dict[str, Any]:
         model: the model.
         rows: N of them, as the data set has them.
         seed: of the stream "validation", step 0, row = index of the row.
+        ranks: the processes that share the rows; each has the whole model, and all the figures.
 
     Returns:
         `summary` of the rows.
     """
     parts, ratios, uses = [], [], []
+    mine = ranks.share(len(rows))
     with model.evaluating():
         mixture = model.mixture
-        for first in range(0, len(rows), _ENCODER_ROWS):
-            batch = rows[first : first + _ENCODER_ROWS].to(model.device)
+        for first in range(mine.start, max(mine.stop, mine.start + 1), _ENCODER_ROWS):
+            batch = rows[first : min(first + _ENCODER_ROWS, mine.stop)].to(model.device)
             rng = random.stream(seed, "validation", row=first, device=batch.device)
             terms = model.terms(batch, rng, mixture=mixture)
             parts.append((terms.log_likelihood[0], terms.kl, terms.posterior.concentration))
             if mixture is not None and terms.log_ratio is not None:
                 ratios.append(terms.log_ratio[0])
                 uses.append(mixture.responsibilities(terms.posterior.mode()).sum(0))
-    log_likelihood, kl, concentration = (torch.cat(part) for part in zip(*parts, strict=True))
+    places = torch.arange(mine.start, mine.stop, device=model.device)
+
+    def whole(part: Sequence[Tensor]) -> Tensor:
+        return ranks.whole(torch.cat(list(part)), places, len(rows))
+
+    log_likelihood, kl, concentration = map(whole, zip(*parts, strict=True))
     if mixture is None:
         return summary(log_likelihood, kl, concentration)
-    found = summary(log_likelihood, kl, concentration, torch.cat(ratios))
-    return {**found, "prior_components": perplexity(torch.stack(uses).sum(0))}
+    found = summary(log_likelihood, kl, concentration, whole(ratios))
+    (used,) = ranks.sum([torch.stack(uses).sum(0)])
+    return {**found, "prior_components": perplexity(used)}
 
 
 def summary(

@@ -13,10 +13,13 @@ from hvae.errors import refused_option
 from hvae.evaluation.importance import Evaluation, check_samples, evaluate
 from hvae.evaluation.refinement import check_steps
 from hvae.evaluation.refinement import refine as refine_posteriors
+from hvae.model.likelihoods import AUTO
+from hvae.model.linear import use_products
 from hvae.observer import Observer
 from hvae.rows import Rows
 from hvae.runs import Run, RunFolder, load_run
 from hvae.runs.data_of import data_of, other_data
+from hvae.runs.products import with_products
 
 SPLITS = ("test", "validation", "train")
 
@@ -30,6 +33,7 @@ def evaluate_run(
     seed: int | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    products: str = AUTO,
     data_dir: str | None = None,
     observer: Observer | None = None,
 ) -> dict[str, Any]:
@@ -46,6 +50,7 @@ def evaluate_run(
         seed: of the draws; None is the run's own.
         device: as in `TrainConfig`.
         threads: CPU threads; None leaves torch's own number.
+        products: as in `TrainConfig`; by itself what is the faster here, and not what the run had.
         data_dir: as in `TrainConfig`; None is the run's own.
         observer: told of downloads, warnings and progress.
 
@@ -69,8 +74,12 @@ def evaluate_run(
         own,
         seed=own.seed if seed is None else seed,
         threads=own.threads if threads is None else threads,
+        device=device,
+        products=products,
     )
     use_threads(threads)
+    config = with_products(config)
+    use_products(run.model, config.products)
     dataset = data_of(config, data_dir, recorded=own.data_dir, progress=observer.download)
     observer.data(dataset.summary)
     warnings = [*dataset.warnings, *other_data(run.result, dataset)]
@@ -90,6 +99,7 @@ def evaluate_run(
         "data_verified": dataset.verified,
         "warnings": warnings,
         "threads": torch.get_num_threads(),
+        "products": config.products,
         "versions": build.versions(),
         "seconds": time.perf_counter() - began,
     }

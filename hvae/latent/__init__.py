@@ -4,7 +4,14 @@ A component of another topology is a subclass of `ComponentFamily` and an entry 
 `hvae.latent.kinds`, or an entry point of the group "hvae.components" in another package.
 """
 
-from hvae.latent.component import ComponentFamily, Draw, LatentOptions, Posterior, Prior
+from hvae.latent.component import (
+    MOST_PRECISE,
+    ComponentFamily,
+    Draw,
+    LatentOptions,
+    Posterior,
+    Prior,
+)
 from hvae.latent.grammar import Component, parse
 from hvae.latent.kinds import KINDS
 from hvae.latent.mixture import Mixture
@@ -15,6 +22,7 @@ from hvae.ops import SCALE_FRAMES
 __all__ = [
     "KAPPA_GRADIENTS",
     "KINDS",
+    "MOST_PRECISE",
     "PARAMETERIZATIONS",
     "SCALE_FRAMES",
     "Component",

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from hvae.errors import Refused
 
-# Concentrations and precisions of a mixture's components stay below it: in float32 kappa mu.z - L
-# is then good to 2e-3 nats, and worse in proportion above.
+# The highest bound on concentrations and precisions of a mixture's components: in float32
+# kappa mu.z - L is then good to 2e-3 nats, and worse in proportion above.
 MOST_PRECISE = 1e4
 
 
@@ -33,11 +33,14 @@ class LatentOptions:
         kappa_grad: the gradient of a draw by its concentration, one of
             `hvae.latent.KAPPA_GRADIENTS`.
         scale_frame: in which frame a scaled shell is stretched, one of `hvae.latent.SCALE_FRAMES`.
+        prior_precision: what concentrations and precisions of a mixture's components stay below,
+            in (0, `MOST_PRECISE`].
     """
 
     parameterization: str = "exponential"
     kappa_grad: str = "implicit"
     scale_frame: str = "mean"
+    prior_precision: float = MOST_PRECISE
 
 
 class Draw(NamedTuple):
@@ -162,7 +165,7 @@ class ComponentFamily(nn.Module, ABC):
 
         Args:
             raw: as in `posterior`, of C rows; concentrations and precisions are bounded by
-                `MOST_PRECISE`.
+                `LatentOptions.prior_precision`.
 
         Returns:
             (a [C, f], b [C]): it is features(z) @ a + b.
@@ -193,9 +196,9 @@ class ComponentFamily(nn.Module, ABC):
         """
 
 
-def bounded(precision: Tensor) -> Tensor:
+def bounded(precision: Tensor, most: float = MOST_PRECISE) -> Tensor:
     """A concentration or precision x as x / (1 + x / most): nearly x where small, below most."""
-    return precision / (1 + precision / MOST_PRECISE)
+    return precision / (1 + precision / most)
 
 
 def owners(sizes: Sequence[int]) -> list[int]:

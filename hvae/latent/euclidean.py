@@ -57,7 +57,8 @@ class Euclidean(ComponentFamily):
 
     def members(self, raw: Sequence[Tensor]) -> "DiagonalGaussian":
         mean, log_variance = raw
-        return DiagonalGaussian(self, mean, -bounded(log_variance.neg().exp()).log())
+        precision = bounded(log_variance.neg().exp(), self.options.prior_precision)
+        return DiagonalGaussian(self, mean, -precision.log())
 
 
 class DiagonalGaussian(Posterior):

@@ -33,7 +33,7 @@ class Mixture(Prior):
     Args:
         space: the product.
         raw: [C, raw_width], the raw parameters of the components, as a posterior's; their
-            concentrations and precisions are bounded (`hvae.latent.component.MOST_PRECISE`).
+            concentrations and precisions are bounded (`LatentOptions.prior_precision`).
         log_weights: [C], of any sum; normalised here.
     """
 

@@ -112,9 +112,8 @@ class Spheres(ComponentFamily):
 
     def members(self, raw: Sequence[Tensor]) -> "VonMisesFisherShells":
         raw_direction, raw_concentration = raw
-        return VonMisesFisherShells(
-            self, raw_direction, bounded(self.kappa(raw_concentration, self.m))
-        )
+        kappa = bounded(self.kappa(raw_concentration, self.m), self.options.prior_precision)
+        return VonMisesFisherShells(self, raw_direction, kappa)
 
 
 class VonMisesFisherShells(Posterior):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hvae.description import DataDescription
 from hvae.errors import Refused, refused_option
-from hvae.model.mlp import linear
+from hvae.model.linear import linear
 from hvae.model.network import Network
 
 _ALLOWED = "for conv the channels of one convolution or more and the width of a dense layer"

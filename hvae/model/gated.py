@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import nn
 
 from hvae.description import DataDescription
-from hvae.model.mlp import linear
+from hvae.model.linear import linear
 from hvae.model.network import Network
 
 

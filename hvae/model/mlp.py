@@ -3,16 +3,11 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from torch import nn
 
 from hvae.description import DataDescription
+from hvae.model.linear import linear
 from hvae.model.network import Network
-
-
-def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A layer without torch's initialization, which would draw from the global generator."""
-    return nn.Linear(inputs, outputs, device="meta").to_empty(device=torch.get_default_device())
 
 
 def perceptron(widths: Sequence[int]) -> nn.Sequential:

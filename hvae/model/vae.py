@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hvae.latent import Mixture, Prior, Product, ProductPosterior
+from hvae.latent import Draw, Mixture, Prior, Product, ProductPosterior
 from hvae.model.initial_weights import initialize
 from hvae.model.learned_priors import LearnedPrior
 from hvae.model.likelihood import Likelihood
-from hvae.model.mlp import linear
+from hvae.model.linear import linear
 from hvae.model.network import Network
 from hvae.rows import Rows
 
@@ -130,9 +130,17 @@ class VAE(nn.Module):
 
     def posterior(self, x: Tensor) -> ProductPosterior:
         """q(z | x) of rows x [R, D + C]."""
+        return self.latent.posterior(self.to_posterior(self.encoder(self.encoder_rows(x))))
+
+    def encoder_rows(self, x: Tensor) -> Tensor:
+        """What the encoder is given of rows x [R, D + C]: [R, W]."""
         data, covariates = self.split(x)
-        seen = self.likelihood.encoder_input(data).to(self.dtype)
-        return self.latent.posterior(self._encoded(seen, covariates))
+        return _beside(self.likelihood.encoder_input(data).to(self.dtype), covariates)
+
+    def decoder_rows(self, z: Tensor, covariates: Tensor | None) -> Tensor:
+        """What the decoder is given of points and covariates as `decode` has them: [N, m + C]."""
+        seen = _beside(self.latent.to_decoder(z), covariates)
+        return seen.reshape(-1, seen.shape[-1])
 
     def _encoded(self, seen: Tensor, covariates: Tensor | None = None) -> Tensor:
         """Raw parameters [R, raw_width] of what the encoder sees [R, seen.size]; as `decode`."""
@@ -153,8 +161,7 @@ class VAE(nn.Module):
         """
         if covariates is None:
             covariates = self._no_covariates(z)
-        seen = _beside(self.latent.to_decoder(z), covariates)
-        parameters: Tensor = self.decoder(seen.reshape(-1, seen.shape[-1]))
+        parameters: Tensor = self.decoder(self.decoder_rows(z, covariates))
         return parameters.reshape(*z.shape[:-1], parameters.shape[-1])
 
     def _no_covariates(self, z: Tensor) -> Tensor | None:
@@ -183,8 +190,25 @@ class VAE(nn.Module):
         """
         posterior = self.posterior(x) if posterior is None else posterior
         data, covariates = self.split(x)
-        z, kl, log_weight, score, sampled_kl = posterior.draw(rng, samples, with_log_weights)
-        log_likelihood = self.likelihood.log_prob(self.decode(z, covariates), data)
+        draw = posterior.draw(rng, samples, with_log_weights)
+        log_likelihood = self.likelihood.log_prob(self.decode(draw.z, covariates), data)
+        return self.terms_of(posterior, draw, log_likelihood, mixture)
+
+    def terms_of(
+        self,
+        posterior: ProductPosterior,
+        draw: Draw,
+        log_likelihood: Tensor,
+        mixture: Mixture | None = None,
+    ) -> Terms:
+        """The parts of the ELBO, once the points that were drawn are decoded.
+
+        Args:
+            posterior, draw: of R rows, and from it.
+            log_likelihood: [K, R], log p(x | z) at the points.
+            mixture: as in `terms`.
+        """
+        z, kl, log_weight, score, sampled_kl = draw
         mixture = self.mixture if mixture is None else mixture
         if mixture is None:
             return Terms(log_likelihood, kl, log_weight, score, posterior, None, sampled_kl)

@@ -9,6 +9,7 @@ in plain torch.
 from hvae.ops.bernoulli import bernoulli_log_prob
 from hvae.ops.columns import log_area, vmf
 from hvae.ops.elements import bessel
+from hvae.ops.linear import PRODUCTS, available_products, linear
 from hvae.ops.log_hyp0f1 import log_hyp0f1
 from hvae.ops.log_mixture import log_mixture, mixture_sums
 from hvae.ops.numbers import normal, uniform
@@ -19,11 +20,14 @@ from hvae.ops.scaled_sample import MOST_LOG_SCALE, SCALE_FRAMES, ScaledDraw, sca
 __all__ = [
     "KAPPA_GRADIENTS",
     "MOST_LOG_SCALE",
+    "PRODUCTS",
     "QUANTITIES",
     "SCALE_FRAMES",
     "ScaledDraw",
+    "available_products",
     "bernoulli_log_prob",
     "bessel",
+    "linear",
     "log_area",
     "log_hyp0f1",
     "log_mixture",

@@ -1,15 +1,23 @@
 """The settings of a run: one frozen dataclass, checked when it is made, and its JSON form."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from hvae import data, devices
 from hvae.data import FileOptions
 from hvae.errors import Refused, refused_option
-from hvae.latent import KAPPA_GRADIENTS, PARAMETERIZATIONS, SCALE_FRAMES, grammar, kl_weights
+from hvae.latent import (
+    KAPPA_GRADIENTS,
+    MOST_PRECISE,
+    PARAMETERIZATIONS,
+    SCALE_FRAMES,
+    grammar,
+    kl_weights,
+)
 from hvae.model import LIKELIHOODS, NETWORKS, PRIORS
 from hvae.model.likelihoods import AUTO, DEFAULTS
+from hvae.ops import PRODUCTS
 from hvae.runs import schema
 from hvae.runs.options import Option, Rule, integer, number, one_of, option, text
 
@@ -68,11 +76,15 @@ class TrainConfig:
         kl_weights: of each component's KL, in the language of `hvae.latent.kl_weights`.
         prior: one of `hvae.model.PRIORS`.
         prior_components: of a learned prior.
+        prior_precision: what the concentrations and precisions of these stay below.
         samples: draws of a row in a training step; the loss is their mean.
         seed: of every random stream.
         device: "cpu", "cuda" or "cuda:N".
         threads: CPU threads. A step takes a few milliseconds, so that a second thread gains little,
             and threads wait for each other where another process holds one of the cores.
+        products: which library multiplies matrices on a CPU, one of `hvae.ops.PRODUCTS`, or "auto":
+            the one that a short measurement finds the faster (`hvae.runs.products`). A run has the
+            name of what was found in its settings, since the last bits depend on it.
         data_dir: folder of the data files; None is $HVAE_DATA_DIR or the user's cache. Another is
             kept as an absolute path, so that the run is found from every folder.
         checkpoint_every: seconds of work between checkpoints at most, where an epoch takes less;
@@ -147,6 +159,12 @@ class TrainConfig:
         group=LATENT,
     )
     prior_components: int = option(500, integer(1, 65536), "Of a learned prior.", group=LATENT)
+    prior_precision: float = option(
+        MOST_PRECISE,
+        number(0, MOST_PRECISE, f"a number above 0, at most {MOST_PRECISE:g}", above=True),
+        "Concentrations and precisions of its components stay below it: a floor on their widths.",
+        group=LATENT,
+    )
     likelihood: str = option(
         AUTO,
         one_of(lambda: (AUTO, *LIKELIHOODS)),
@@ -243,6 +261,14 @@ class TrainConfig:
         "CPU threads; a step is short, and few networks gain from more than 2.",
         group=MACHINE,
     )
+    products: str = option(
+        AUTO,
+        one_of(lambda: (AUTO, *PRODUCTS)),
+        f"What multiplies matrices on a CPU: {', '.join((AUTO, *PRODUCTS))}. auto measures which "
+        "is faster here, once for a machine.",
+        "NAME",
+        group=MACHINE,
+    )
     data_dir: str | None = option(
         None,
         _FOLDER,
@@ -273,6 +299,7 @@ class TrainConfig:
         )
         self._set("hidden", self.hidden or NETWORKS[self.network].widths)
         self._set("lr", float(self.lr))
+        self._set("prior_precision", float(self.prior_precision))
         self._set("checkpoint_every", float(self.checkpoint_every))
         if self.data_dir is not None:
             self._set("data_dir", data.absolute_folder(self.data_dir))
@@ -332,6 +359,14 @@ class TrainConfig:
             raise refused_option("hidden", "", _HIDDEN.allowed())
         lists = {name: _tuple(given[name]) for name in ("hidden", "covariate")}
         return cls(**{**given, **lists})
+
+    def describes(self, recorded: "TrainConfig") -> bool:
+        """Whether a run with these recorded settings is one that these make.
+
+        What was left to a measurement may have been found to be anything.
+        """
+        found = replace(self, products=recorded.products) if self.products == AUTO else self
+        return found.deciding() == recorded.deciding()
 
     def deciding(self) -> dict[str, Any]:
         """`to_json` without what changes no figure."""

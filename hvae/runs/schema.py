@@ -5,9 +5,9 @@ first two schemas have none. A value that is filled in is the one that did the s
 
 1  no kl_weights and samples; a parameterization, which was "paper" always; `threads` may be null
 2  kl_weights and samples
-3  a schema number, likelihood, network, scale_frame, prior, checkpoint_every, data and its options;
-   the layer that gives the raw parameters of the posterior is called "to_posterior", before it was
-   "head"; beside the weights stands what the data are
+3  a schema number, likelihood, network, scale_frame, prior, checkpoint_every, products, data and
+   its options; the layer that gives the raw parameters of the posterior is called "to_posterior",
+   before it was "head"; beside the weights stands what the data are
 """
 
 import re
@@ -68,6 +68,8 @@ def _to_3(given: dict[str, Any]) -> dict[str, Any]:
         scale_frame="mean",
         prior="uniform",
         prior_components=500,
+        products="torch",
+        prior_precision=1e4,
         data=None,
         split="0.8,0.1,0.1",
         split_seed=0,

@@ -5,7 +5,6 @@ import shlex
 import signal
 import time
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from hvae.devices import available_device
 from hvae.errors import Diverged, EnvironmentProblem, Interrupted
 from hvae.latent import kl_weights
 from hvae.observer import Observer
+from hvae.ranks import ALONE, LostRank, Ranks
 from hvae.runs import RunFolder, TrainConfig
 from hvae.runs.assembly import assemble
 from hvae.runs.checkpoints import State
@@ -24,19 +24,30 @@ from hvae.training.interrupts import Interrupts
 from hvae.training.protocol import TrainingState
 
 
-def open_state(config: TrainConfig, dataset: data.Dataset) -> TrainingState:
+def open_state(
+    config: TrainConfig,
+    dataset: data.Dataset,
+    ranks: Ranks = ALONE,
+    there: data.Dataset | None = None,
+) -> TrainingState:
     """The beginning of training with these settings, on their device.
+
+    Args:
+        config, dataset: what is trained on what.
+        ranks: who trains together.
+        there: the data where the training is to be, if they are there already.
 
     Raises:
         Refused: the settings do not fit the data, or the device is not there.
     """
-    device = available_device(config.device)
+    device = available_device(ranks.device(config.device))
     model = assemble(config, dataset.description)
     model.initialize(config.seed)
     model.observe(dataset.train, config.seed)
     components = model.latent.components
     weights = kl_weights.parse(config.kl_weights, components, config.learned_prior)
-    return TrainingState(config, model.to(device), dataset.to(device), weights, dataset.warnings)
+    rows = dataset.to(device) if there is None else there
+    return TrainingState(config, model.to(device), rows, weights, dataset.warnings, ranks)
 
 
 class TrainingLoop:
@@ -49,6 +60,7 @@ class TrainingLoop:
         folder: of the run, owned by this process.
         observer: told of epochs.
         interrupts: whose first signal waits for the next step.
+        replicas: how many are trained in one stack, this one among them; for the record.
     """
 
     def __init__(
@@ -59,6 +71,7 @@ class TrainingLoop:
         folder: RunFolder,
         observer: Observer,
         interrupts: Interrupts,
+        replicas: int = 1,
     ) -> None:
         self.config = config
         self.state = state
@@ -66,6 +79,7 @@ class TrainingLoop:
         self.folder = folder
         self.observer = observer
         self.interrupts = interrupts
+        self.replicas = replicas
         self.saved = time.perf_counter()
         self.saved_epoch = -1
         self.saved_best = -1  # what was on the disk before is not known to be whole
@@ -74,36 +88,53 @@ class TrainingLoop:
         """Train to the end and write the result; what `hvae.train` returns and raises."""
         self.interrupts.wait()
         try:
+            self.state.agree()
             stopped, divergence = self._run()
-            checkpoint = self._save()
-            result = self._result(stopped, divergence)
-            self.folder.save_result(result)
+            result = self.conclude(stopped, divergence)
         except (Interrupted, KeyboardInterrupt) as error:
             with contextlib.suppress(Interrupted):
                 if not self.interrupts.urgent:
-                    self._save()
+                    self.save()
             number = getattr(error, "number", signal.SIGINT)
             raise Interrupted(number, f"interrupted; {self._kept()}") from None
         except EnvironmentProblem as error:
+            if isinstance(error, LostRank):
+                self.save()
             raise EnvironmentProblem(f"{error}; {self._kept()}") from error
         if divergence is not None:
+            checkpoint = self.folder.checkpoints.path(self.state.progress.epoch)
             raise Diverged(f"{divergence}; the last good checkpoint is {checkpoint}")
+        told: dict[str, Any] = self.state.ranks.told(result)
+        return told
+
+    def record(self, line: dict[str, Any]) -> None:
+        """An epoch's line of metrics, and a checkpoint where one is due."""
+        self.folder.metrics.append(line)
+        self.observer.epoch(line, self.config.epochs)
+        unsaved = time.perf_counter() - self.saved
+        if unsaved + line["seconds"] >= self.config.checkpoint_every:
+            self.save()
+
+    def conclude(self, stopped: str, divergence: NotFinite | None) -> dict[str, Any]:
+        """Write the result, after which the run has ended; it, and under "run" the folder."""
+        self.save()
+        result = self._result(stopped, divergence)
+        self.folder.save_result(result)
         return {"run": str(self.folder.path), **result}
 
     def _run(self) -> tuple[str, NotFinite | None]:
         """Why it ended."""
         try:
             for line in self.state.epochs(self.interrupts.check):
-                self.folder.metrics.append(line)
-                self.observer.epoch(line, self.config.epochs)
-                unsaved = time.perf_counter() - self.saved
-                if unsaved + line["seconds"] >= self.config.checkpoint_every:
-                    self._save()
+                self.record(line)
         except NotFinite as error:
             return "diverged", error
+        except LostRank:
+            self.interrupts.check()  # of a signal to all, which ended others first
+            raise
         return str(self.state.ended), None
 
-    def _save(self) -> Path:
+    def save(self) -> None:
         """The best weights, and a checkpoint of the last good epoch."""
         progress, tensors = self.state.progress, self.state.tensors
         if progress.best_epoch and progress.best_epoch != self.saved_best:
@@ -112,7 +143,6 @@ class TrainingLoop:
         if progress.epoch != self.saved_epoch:
             self.folder.checkpoints.write(self._checkpoint(self.folder.metrics.mark()), tensors)
             self.saved, self.saved_epoch = time.perf_counter(), progress.epoch
-        return self.folder.checkpoints.path(progress.epoch)
 
     def _checkpoint(self, metrics: Mark) -> State:
         progress = self.state.progress
@@ -157,6 +187,8 @@ class TrainingLoop:
             "warnings": progress.warnings,
             "parameters": sum(p.numel() for p in self.state.model.parameters()),
             "threads": torch.get_num_threads(),
+            "ranks": self.state.ranks.count,
+            "replicas": self.replicas,
             "versions": build.versions(),
             "seconds": progress.seconds,
             "finished": datetime.now(timezone.utc).isoformat(),

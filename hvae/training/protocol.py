@@ -7,20 +7,25 @@ It knows no file: what must outlive the process is `TrainingState.progress` and
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from hvae.errors import Refused
 from hvae.evaluation.elbo import elbo
 from hvae.model import VAE
+from hvae.ranks import ALONE, Ranks
 from hvae.rows import Rows
 from hvae.training.divergence import NO_COMPONENT, NotFinite
-from hvae.training.step import Trainer
+from hvae.training.step import Epoch, Trainer
 
 IMPROVEMENT = 0.01  # nats of validation ELBO (docs/protocol.md)
+
+_OF_A_BATCH = (_BatchNorm, _DropoutNd)
 
 
 class TrainingData(Protocol):
@@ -100,6 +105,10 @@ class Snapshot:
         self.live = [tensor.detach() for tensor in live.values()]
         self.kept = {name: tensor.detach().clone() for name, tensor in live.items()}
 
+    def follow(self, live: Mapping[str, Tensor]) -> None:
+        """From now on these are the live tensors, of the same names; the copy stays."""
+        self.live = [live[name].detach() for name in self.kept]
+
     def take(self) -> None:
         """Live to copy."""
         torch._foreach_copy_(list(self.kept.values()), self.live)
@@ -143,6 +152,10 @@ class TrainingState:
         data: its tensors on that device.
         kl_weights: [n], of every component's KL after the warm-up.
         warnings: that the result must carry.
+        ranks: the processes that train this model together; call `agree` before the first epoch.
+
+    Raises:
+        Refused: a layer of the model looks at a whole batch, and there are several ranks.
     """
 
     def __init__(
@@ -152,7 +165,10 @@ class TrainingState:
         data: TrainingData,
         kl_weights: Sequence[float],
         warnings: Sequence[str] = (),
+        ranks: Ranks = ALONE,
     ) -> None:
+        _refuse_to_divide(model, ranks)
+        self.ranks = ranks
         self.settings = settings
         self.data = data
         self.model = model
@@ -163,6 +179,7 @@ class TrainingState:
             settings.seed,
             settings.samples,
             kl_weights,
+            ranks,
         )
         first = max(1, min(settings.warmup, settings.epochs))
         self.selection = Selection(first, settings.lookahead)
@@ -170,7 +187,7 @@ class TrainingState:
         self.last = Snapshot(model.state_dict())
         self.optimizer = Snapshot(self.trainer.optimizer_state())
         self._progress = Progress(warnings=list(warnings))
-        self._began = time.perf_counter()
+        self._began = self._epoch_began = time.perf_counter()
 
     @property
     def progress(self) -> Progress:
@@ -194,6 +211,12 @@ class TrainingState:
             return "lookahead"
         return "epochs" if self._progress.epoch >= self.settings.epochs else None
 
+    def follow(self) -> None:
+        """The tensors of model and optimizer were replaced by others of the same names."""
+        for snapshot in (self.best, self.last):
+            snapshot.follow(self.model.state_dict())
+        self.optimizer.follow(self.trainer.optimizer_state())
+
     def warn(self, text: str) -> None:
         """Something that the result must carry."""
         self._progress.warnings.append(text)
@@ -216,21 +239,36 @@ class TrainingState:
         Raises:
             NotFinite: and what was kept is the end of the epoch before.
         """
-        began = time.perf_counter()
-        settings, epoch = self.settings, self._progress.epoch + 1
-        factor = warmup_factor(epoch, settings.warmup)
-        rows = self.data.epoch(settings.seed, epoch)
-        training = self.trainer.epoch(rows, epoch, factor, before_step)
-        validation = elbo(self.model, self.data.validation, settings.seed)
+        rows, number, factor = self._next()
+        return self._validated(number, self.trainer.epoch(rows, number, factor, before_step))
+
+    def begin_epoch(self) -> Epoch:
+        """The next epoch, for who makes its steps in place of `run_epoch`."""
+        return Epoch(self.trainer, *self._next())
+
+    def end_epoch(self, epoch: Epoch) -> dict[str, Any]:
+        """Its line of metrics, once its steps were made; returns and raises as `run_epoch`."""
+        return self._validated(epoch.number, epoch.end())
+
+    def _next(self) -> tuple[Rows, int, float]:
+        """Rows, number and warm-up factor of the next epoch, which begins now."""
+        self._epoch_began = time.perf_counter()
+        number = self._progress.epoch + 1
+        rows = self.data.epoch(self.settings.seed, number)
+        return rows, number, warmup_factor(number, self.settings.warmup)
+
+    def _validated(self, number: int, training: dict[str, Any]) -> dict[str, Any]:
+        """The line of an epoch whose steps were made."""
+        validation = elbo(self.model, self.data.validation, self.settings.seed, self.ranks)
         if not math.isfinite(validation["elbo"]):
-            raise NotFinite(epoch, self.trainer.steps - 1, NO_COMPONENT, "the validation ELBO")
-        self._keep(epoch, validation)
+            raise NotFinite(number, self.trainer.steps - 1, NO_COMPONENT, "the validation ELBO")
+        self._keep(number, validation)
         return {
-            "epoch": epoch,
-            "kl_weight": factor,
+            "epoch": number,
+            "kl_weight": warmup_factor(number, self.settings.warmup),
             "train": training,
             "validation": validation,
-            "seconds": time.perf_counter() - began,
+            "seconds": time.perf_counter() - self._epoch_began,
         }
 
     def _keep(self, epoch: int, validation: dict[str, Any]) -> None:
@@ -261,6 +299,16 @@ class TrainingState:
         if progress.best_epoch > progress.epoch or (progress.best_epoch > 0) != has_best:
             raise Refused("its best epoch is not one")
 
+    def agree(self) -> None:
+        """Let every rank be where rank 0 is."""
+        if self.ranks.count == 1:
+            return
+        progress = Progress(**self.ranks.told(asdict(self._progress)))
+        for tensors in self.tensors.values():
+            self.ranks.spread(list(tensors.values()))
+        if self.ranks.rank > 0:
+            self.restore(progress, self.tensors)
+
     def restore(self, progress: Progress, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Go back to progress that was checked, with the tensors that belong to it."""
         for snapshot, name in ((self.last, "weights"), (self.optimizer, "optimizer")):
@@ -274,3 +322,13 @@ class TrainingState:
         own = self._progress.warnings
         more = [text for text in progress.warnings if text not in own]
         self._progress = replace(progress, warnings=[*own, *more])
+
+
+def _refuse_to_divide(model: VAE, ranks: Ranks) -> None:
+    """Raises Refused for a layer whose outcome for a row depends on who else computes."""
+    whole = [name for name, layer in model.named_modules() if isinstance(layer, _OF_A_BATCH)]
+    if whole and ranks.count > 1:
+        raise Refused(
+            f"--network: {whole[0]} is a layer that looks at a whole batch or draws for it; "
+            "allowed for several ranks: networks without batch normalization and dropout"
+        )

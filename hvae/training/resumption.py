@@ -9,11 +9,13 @@ from hvae import build, data, memory
 from hvae.devices import use_threads
 from hvae.errors import Diverged, Refused
 from hvae.observer import Observer
+from hvae.ranks import ALONE, Ranks
 from hvae.runs import RunFolder, TrainConfig, lock, read_config, read_result
 from hvae.runs.checkpoints import State
 from hvae.runs.data_of import data_of
 from hvae.runs.folder import RESULT
 from hvae.runs.metrics import START, Mark
+from hvae.training.following import dismiss, follow, lead
 from hvae.training.interrupts import Interrupts
 from hvae.training.loop import TrainingLoop, open_state
 from hvae.training.protocol import Progress, TrainingState
@@ -25,6 +27,7 @@ def resume(
     data_dir: str | None = None,
     checkpoint_every: float | None = None,
     observer: Observer | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Go on with a run that was cut short, from its last checkpoint to where it would have ended.
 
@@ -37,7 +40,7 @@ def resume(
         data_dir: as in `TrainConfig`; None is the run's own. A file of the user's is looked for in
             it under its name.
         checkpoint_every: as in `TrainConfig`; None is the run's own.
-        observer: as in `hvae.train`.
+        observer, ranks: as in `hvae.train`; there may be more ranks than before, or fewer.
 
     Returns:
         as `hvae.train`.
@@ -48,6 +51,9 @@ def resume(
         Diverged: the run diverged, and would again; the message says what to change.
         EnvironmentProblem, Interrupted: as in `hvae.train`.
     """
+    if ranks.rank > 0:
+        with memory.guarded(), Interrupts() as interrupts:
+            return follow(ranks, interrupts)
     observer = observer or Observer()
     path = Path(folder)
     config = read_config(path)
@@ -55,7 +61,7 @@ def resume(
         config = replace(config, checkpoint_every=checkpoint_every)
     ended = _ended(path, config, observer)
     if ended is not None:
-        return ended
+        return dismiss(ranks, ended)
     lock.refuse_owned(path)
     use_threads(config.threads)
     with memory.guarded(), Interrupts() as interrupts:
@@ -63,27 +69,32 @@ def resume(
         observer.data(dataset.summary)
         for warning in dataset.warnings:
             observer.warning(warning)
-        state = open_state(config, dataset)
+        state = open_state(config, dataset, ranks)
         with RunFolder.reopen(path) as reopened:
             ended = _ended(path, config, Observer())
             if ended is not None:
-                return ended
-            mark = _restore(config, state, dataset, reopened, observer)
+                return dismiss(ranks, ended)
+            mark = restore(config, state, dataset, reopened, observer)
             reopened.begin()
             reopened.metrics.cut(mark)
             observer.begun(str(path))
             observer.resumed(state.progress.epoch, config.epochs)
+            lead(ranks, config, data_dir, config.data_dir)
             return TrainingLoop(config, state, dataset, reopened, observer, interrupts).finish()
 
 
-def _restore(
+def restore(
     config: TrainConfig,
     state: TrainingState,
     dataset: data.Dataset,
     folder: RunFolder,
     observer: Observer,
 ) -> Mark:
-    """Put the newest usable checkpoint into the state; where metrics.jsonl ended then."""
+    """Put the newest usable checkpoint into the state; where metrics.jsonl ended then.
+
+    Raises:
+        Refused: there are checkpoints, but none that can be used, or the data are others.
+    """
     paths = folder.checkpoints.paths()
     for path in paths:
         try:

@@ -11,6 +11,7 @@ import sys
 import pytest
 import thorough
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import hvae.benchmarks
 from hvae import ops, reference
@@ -20,6 +21,7 @@ from hvae.benchmarks.baselines.reflection import reflected
 from hvae.benchmarks.baselines.von_mises_fisher import ScaledBessel, VonMisesFisher
 from hvae.benchmarks.harness import settings, timing, workload
 from hvae.benchmarks.harness.figures import Case, Target, Timed
+from hvae.benchmarks.harness.floor import Floor
 from hvae.benchmarks.harness.timing import (
     LEAST_ROUNDS,
     Plan,
@@ -36,8 +38,8 @@ from hvae.errors import Diverged
 
 COMMAND = [sys.executable, "-c", "import sys; from hvae.cli import main; sys.exit(main())", "bench"]
 
-SECTIONS = ["special functions", "draws", "training step", "evaluation", "bandwidth"]
-SECTIONS += ["checkpoints", "many shells"]
+SECTIONS = ["special functions", "draws", "training step", "evaluation", "learned prior"]
+SECTIONS += ["bandwidth", "checkpoints", "many shells"]
 KEYS = {"section", "case", "subject", "unit", "time", "baseline", "baseline_time", "measure"}
 KEYS |= {"ratio", "target", "met"}
 SPREAD = ["median", "q1", "q3", "min", "max", "rounds"]
@@ -90,14 +92,15 @@ def test_a_quick_run_prints_tables_and_one_json_line_last(quick):
             assert 0 < low <= q1 <= median <= q3 <= high < math.inf
         assert (figure["target"] is None) == (figure["met"] is None)
 
-    # The targets of the kernels, the draws, the five steps and the two evaluations.
+    # The targets of the kernels, the draws, five steps and a floor, the two evaluations, the prior.
     bounds = [figure for figure in figures if figure["target"]]
     assert [figure["section"] for figure in bounds] == (
         [SECTIONS[0]] * 8
         + [SECTIONS[1]] * 3
-        + [SECTIONS[2]] * 5
+        + [SECTIONS[2]] * 6
         + [SECTIONS[3]] * 2
-        + [SECTIONS[5]]
+        + [SECTIONS[4]] * 2
+        + [SECTIONS[6]]
     )
     targets = document["targets"]
     assert targets["count"] == len(bounds) == len(targets["met"]) + len(targets["missed"])
@@ -288,6 +291,35 @@ def test_the_usual_auto_encoder_gives_the_terms_of_the_bound():
     assert (kl - reference.vmf(kappa, dims, "KL")[0]).abs().max() < 1e-4
     (kl.sum() - log_likelihood.sum()).backward()
     assert all(p.grad.isfinite().all() and p.grad.any() for p in usual.parameters())
+
+
+class Products(TorchDispatchMode):
+    """The shapes of what is multiplied in a block: rows, inputs and outputs of every product."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        name = function.overloadpacket.__name__
+        if name in ("mm", "addmm", "_linear_pointwise"):
+            a, b = arguments[1:3] if name == "addmm" else arguments[:2]
+            columns = b.shape[0] if name == "_linear_pointwise" else b.shape[1]
+            self.shapes.append((*a.shape, columns))
+        return function(*arguments, **(options or {}))
+
+
+def test_the_floor_is_the_products_of_a_step_and_nothing_else():
+    """Forwards and for every derivative: the multiset that a step of training computes."""
+    steps = training_step.Steps("10,10,10,11", CPU)
+    floor = Floor(steps.trainer.model, workload.BATCH)
+    with Products() as of_step:
+        steps()
+    with Products() as of_floor:
+        floor()
+    assert len(of_floor.shapes) == 17  # six layers, three each but for the input of the first
+    assert sorted(of_floor.shapes) == sorted(of_step.shapes)
+    assert floor.operations == sum(2 * math.prod(shape) for shape in of_floor.shapes)
 
 
 @pytest.mark.parametrize("kind", [training_step.Steps, training_step.UsualSteps])

@@ -11,75 +11,31 @@ import pytest
 import torch
 from few import config, digits
 
-from hvae import data, evaluate_run, runs, train
+from hvae import data, runs, train
 from hvae.benchmarks.reports import (
     accuracy,
     clustering,
     commits,
     failures,
-    finished,
     gradients,
-    groups,
     likelihoods,
     many_draws,
-    table,
+    replicas,
 )
-from hvae.errors import Diverged, Refused
+from hvae.errors import Refused
 from hvae.runs.assembly import assemble
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three short runs on a few digits: two seeds of one setting, and one that diverged."""
+    """Two short runs on a few digits."""
     home = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "load", lambda name, folder=None, **options: digits())
         for seed in (1, 2):
             settings = {"shells": "2,3", "parameterization": "paper", "kl_weights": "equal"}
             train(config(seed=seed, epochs=20, **settings), home / f"seed{seed}")
-            for samples in (2, 3):
-                evaluate_run(home / f"seed{seed}", samples=samples)
-        with pytest.raises(Diverged):
-            train(config(lr=1e30), home / "diverged")
     return home
-
-
-def cells(line):
-    return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-def test_table(folder):
-    """A line a setting, mean and standard deviation of the evaluation with the most samples."""
-    found = groups.grouped(finished.find([folder]))
-    lls = [json.loads((folder / f"seed{s}/eval-test-3-{s}.json").read_text())["ll"] for s in (1, 2)]
-    mean, deviation = sum(lls) / 2, abs(lls[0] - lls[1]) / math.sqrt(2)
-    head, _, lost, ended = (cells(line) for line in table.summary(found))
-    assert len(head) == len(lost) == len(ended)
-    assert ended[:5] == ["digits", "2,3", "paper", "implicit", "equal"]
-    assert ended[5] == "epochs 20, lr 0.001" and lost[5] == "epochs 3, lr 1e+30"
-    assert ended[6:8] == ["2", f"{mean:.2f} ± {deviation:.2f}"]
-    assert lost[6:] == ["1, 1 diverged", "-", "-", "-", "-"]
-
-
-def test_table_of_every_run(folder):
-    found = groups.grouped(finished.find([folder]))
-    head, _, lost, *ended = (cells(line) for line in table.details(found))
-    assert lost[7] == "diverged in epoch 1"
-    for line, seed in zip(ended, (1, 2), strict=True):
-        document = json.loads((folder / f"seed{seed}/eval-test-3-{seed}.json").read_text())
-        assert len(line) == len(head)
-        assert line[6] == str(seed) and line[8] == f"{document['elbo']:.2f}"
-        assert line[9] == ", ".join(f"{kl:.2f}" for kl in document["kl_per_shell"])
-
-
-def test_table_as_json(folder):
-    command = [sys.executable, "-m", "hvae.benchmarks.reports.table", str(folder), "--json"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
-    document = json.loads(ran.stdout)
-    assert [row["result"]["completed"] for row in document] == [False, True, True]
-    assert document[1]["config"]["kl_weights"] == "equal"
-    assert document[1]["evaluation"]["iw_samples"] == 3
-    assert document[1]["run"] == str(folder / "seed1") and document[1]["left_out_for"] is None
 
 
 def test_gradients_of_a_trained_run(folder, monkeypatch, capsys):
@@ -132,6 +88,18 @@ def test_many_draws(capsys):
         assert row["not_finite"] == 0 and row["ulp"] < 3
 
 
+def test_replicas(capsys, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, folder=None, **options: digits())
+    monkeypatch.setattr(replicas, "COUNTS", (1, 3))
+    assert replicas.main(["--seconds", "0.05", "--shells", "3,e2"]) == 0
+    one, three, last = capsys.readouterr().out.splitlines()
+    document = json.loads(last)
+    rate = document["replicas_steps_per_second"]
+    assert list(rate) == ["1", "3"] and document["gain"]["3"] == rate["3"] / rate["1"]
+    assert one == f" 1 replicas: {rate['1']:7.1f} replicas x steps/s, one at a time"
+    assert three.endswith(f"/s, {document['gain']['3']:.2f} times one at a time")
+
+
 # ---- input that is wrong -------------------------------------------------------------------------
 
 
@@ -144,7 +112,7 @@ def test_clustering(capsys):
     assert all(0.3 < mean < 0.9 for mean, _ in document["digits"].values())
 
 
-REPORTS = [accuracy, clustering, commits, failures, gradients, many_draws, table]
+REPORTS = [accuracy, clustering, commits, failures, gradients, many_draws, replicas]
 
 
 @pytest.mark.parametrize("report", REPORTS)
@@ -165,6 +133,10 @@ def test_an_unknown_option_is_refused_in_one_line(report, capsys):
         (many_draws, ["--draws", "few"], "--draws"),
         (many_draws, ["--device", "abacus"], "--device"),
         (many_draws, ["--device", "cuda:99"], "--device"),
+        (replicas, ["--seconds", "0"], "--seconds"),
+        (replicas, ["--seconds", "nan"], "--seconds"),
+        (replicas, ["--shells", "1"], "--shells"),
+        (replicas, ["--dataset", "abacus"], "--dataset"),
         (gradients, ["nowhere", "--draws", "8"], "--draws"),
         (gradients, ["nowhere", "--images", "0"], "--images"),
         (gradients, ["nowhere"], "nowhere"),
@@ -201,15 +173,6 @@ def test_a_damaged_table_is_refused_in_one_line(content, said, tmp_path, capsys)
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
     assert err.startswith(f"hvae: error: --tables: {path} {said}") and "allowed: a folder" in err
-
-
-def test_a_file_that_cannot_be_read_is_said_in_one_line(tmp_path, monkeypatch, capsys):
-    def fail(folders):
-        raise PermissionError(13, "Permission denied", str(tmp_path))
-
-    monkeypatch.setattr(table, "find", fail)
-    assert table.main([str(tmp_path)]) == 4
-    assert capsys.readouterr().err == f"hvae: error: [Errno 13] Permission denied: '{tmp_path}'\n"
 
 
 def test_likelihoods(monkeypatch, capsys):

@@ -69,6 +69,34 @@ REFUSED = {
     "an unknown option": (["train", "--rate", "3"], "No such option"),
     "an argument": (["train", "caltech"], "unexpected extra argument"),
     "no command": ([], "Missing command"),
+    "no such table": (["sweep", "--table", "x", "--out", "new"], "--table: 'x' is not allowed; al"),
+    "a size without a table": (["sweep", "--size", "9", "--out", "new"], "not allowed without --t"),
+    "seeds in words": (
+        ["sweep", "--seeds", "few", "--out", "new"],
+        "--seeds: 'few' is not allowed",
+    ),
+    "a shell of a sweep": (["sweep", "--shells", "1", "--out", "new"], "'1' is too small; allowed"),
+    "a grid": (
+        ["sweep", "--grid", "rate=1", "--out", "new"],
+        "--grid: 'rate' cannot be varied; al",
+    ),
+    "a choice of seeds": (["sweep", "--select", "seed=1;2", "--out", "new"], "cannot be varied"),
+    "no folder of a sweep": (["sweep"], "Missing option '--out': the folder of the study."),
+    "a sweep into a run": (["sweep", "--out", "taken"], "is not the folder of a sweep; allowed: a"),
+    "a sweep to resume": (["sweep", "--resume", "full"], "full is not the folder of a sweep: it"),
+    "a setting with a sweep's --resume": (
+        ["sweep", "--resume", "full", "--lr", "0.1"],
+        "--lr is not allowed with --resume: the study has its own plan.",
+    ),
+    "an engine": (["sweep", "--engine", "x", "--out", "new"], "--engine: 'x' is not allowed; allo"),
+    "no jobs": (
+        ["sweep", "--jobs", "0", "--out", "new"],
+        "--jobs: 0 is not allowed; allowed: an i",
+    ),
+    "samples of a sweep": (
+        ["sweep", "--iw-samples", "0", "--out", "new"],
+        "--iw-samples: 0 is not",
+    ),
     "an unknown command": (["sing"], "No such command 'sing'"),
     "no samples": (["eval", "taken", "--iw-samples", "0"], "--iw-samples: 0 is not allowed"),
     "no run": (["eval"], "RUN: no completed run under runs; allowed: "),
@@ -146,3 +174,14 @@ class TestExitStatus:
         monkeypatch.chdir(tmp_path)
         assert main(["train", *SHORT, "--out", "run", "--quiet"]) == 4
         assert "No space left on device" in one_line(capfd.readouterr().err)
+
+    def test_an_interrupt_outside_of_training_is_130(self, monkeypatch, capfd):
+        """128 + SIGINT, as a shell has it; `tests/cli/test_resume.py` interrupts training."""
+
+        def interrupt(**_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("hvae.cli.runs.command.callback", interrupt)
+        assert main(["runs"]) == 130
+        # click ends the line of the terminal's ^C first.
+        assert one_line(capfd.readouterr().err.removeprefix("\n")) == "interrupted\n"

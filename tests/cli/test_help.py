@@ -11,7 +11,7 @@ from hvae.model import LIKELIHOODS, NETWORKS
 
 _COMMANDS = [
     *([], ["train"], ["eval"], ["info"], ["runs"], ["plot"]),
-    *(["encode"], ["decode"], ["sample"], ["score"]),
+    *(["encode"], ["decode"], ["sample"], ["score"], ["sweep"], ["table"]),
 ]
 
 
@@ -31,6 +31,17 @@ class TestHelp:
         assert "binarybernoulli,unitintervalbernoulli,realgaussian,countsnegative-bin" in words
         assert f"Encoderanddecoder:{networks}." in words
         assert "mlp256,128;gated300,300;conv32,64,256." in words
+
+    def test_the_values_of_trains_options_have_plain_names(self, capfd):
+        """NAME of a list that the text gives, else what the value is."""
+        assert main(["train", "--help"]) == 0
+        named = dict(re.findall(r"^  (--[a-z-]+) ([A-Z_]+) ", capfd.readouterr().out, re.MULTILINE))
+        assert set(named.values()) == {
+            *("NAME", "LIST", "FILE", "FOLDER", "COLUMN", "SHAPE", "SECONDS"),
+            *("RUN", "INTEGER", "FLOAT"),
+        }
+        for option in ("--prior", "--likelihood", "--network", "--kappa-grad", "--device"):
+            assert named[option] == "NAME"
 
     def test_info_tells_the_build(self, capfd):
         assert main(["info", "--json"]) == 0

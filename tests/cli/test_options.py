@@ -11,6 +11,7 @@ from processes import one_line
 from hvae import data, files, train
 from hvae.cli import main
 from hvae.cli.eval import command as eval_command
+from hvae.cli.sweep import command as sweep_command
 from hvae.cli.train import command as train_command
 from hvae.runs import TrainConfig, read_config
 from hvae.runs.checkpoints import Checkpoints
@@ -25,6 +26,7 @@ FLAG = {name: f"--{name.replace('_', '-')}" for name in NAMES}
 # A value of every setting that is not its default, as typed and as kept.
 OTHERS = {
     "dataset": ("caltech", "caltech"),
+    "products": ("onednn", "onednn"),
     "data": ("cells.h5ad", "cells.h5ad"),
     "labels": ("type", "type"),
     "split": ("0.5,0.25,0.25", "0.5,0.25,0.25"),
@@ -35,6 +37,7 @@ OTHERS = {
     "shells": ("2,e1", "2,e1"),
     "prior": ("mixture", "mixture"),
     "prior_components": ("7", 7),
+    "prior_precision": ("70.5", 70.5),
     "likelihood": ("gaussian", "gaussian"),
     "network": ("gated", "gated"),
     "hidden": ("7,5", (7, 5)),
@@ -71,6 +74,34 @@ def test_its_default_is_that_of_the_field(name):
     """The widths of --hidden are the network's own where none are given; no covariate is one."""
     default = None if name in ("hidden", "covariate") else getattr(TrainConfig(), name)
     assert PARAMETERS[name].default == default
+
+
+def test_a_sweep_has_the_same_options():
+    """But for those of which it takes several values; and they reach every run of its plan."""
+    own = {parameter.name: parameter for parameter in sweep_command.params}
+    for name in NAMES:
+        if name not in ("shells", "seed"):
+            assert own[name].opts == [FLAG[name]] and own[name].default == PARAMETERS[name].default
+
+
+def test_every_value_reaches_every_run_of_a_sweep(tmp_path, monkeypatch):
+    """Of them the device has one value only."""
+    plans = []
+
+    def lead(plan, *more, **others):
+        plans.append(plan)
+        return {"failed": {}}
+
+    monkeypatch.setattr("hvae.cli.sweep.sweep", lead)
+    names = [name for name in NAMES if name not in (*OF_FILES, "shells", "seed")]
+    typed = [word for name in names for word in (FLAG[name], OTHERS[name][0])]
+    typed += ["--shells", "2,e1", "--shells", "3,4", "--seeds", "6,7", "--iw-samples", "9"]
+    assert main(["sweep", *typed, "--out", str(tmp_path / "study"), "--json"]) == 0
+    (plan,) = plans
+    assert [run.config.shells for run in plan.runs] == ["2,e1", "3,4"] * 2
+    assert [run.config.seed for run in plan.runs] == [6, 6, 7, 7] and plan.samples == 9
+    for run in plan.runs:
+        assert {n: getattr(run.config, n) for n in names} == {n: OTHERS[n][1] for n in names}
 
 
 def test_help_shows_each_with_its_default_and_what_it_is(capfd):
@@ -150,12 +181,13 @@ class TestEval:
         )
         typed = ["--iw-samples", "3", "--split", "validation", "--seed", "8", "--threads", "2"]
         typed += ["--device", "cpu", "--data-dir", str(tmp_path), "--refine", "2"]
-        typed += ["--quiet", "--json"]
+        typed += ["--products", "onednn", "--quiet", "--json"]
         flags = {option for parameter in eval_command.params for option in parameter.opts}
         assert set(typed[::2]) | {"--json", "--quiet"} >= flags - {"run"}
         assert main(["eval", "run", *typed]) == 0
         document = files.read_json(run / "eval-validation-3-8-refine2.json")
         assert (document["images"], document["threads"]) == (40, 2)
+        assert document["products"] == "onednn"
         assert folders == [str(tmp_path)]
 
 

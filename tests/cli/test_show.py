@@ -27,6 +27,17 @@ def rows(shown):
     return {name.strip(): value.strip() for _, name, value, _ in cells}
 
 
+def test_the_bar_has_the_figures_of_the_last_epoch():
+    reporter = show.Reporter(quiet=True)
+    for number, elbo in ((1, -50.0), (2, -40.0)):
+        validation = {"elbo": elbo, "re": 30.0, "kl": 10.0}
+        reporter.epoch({"epoch": number, "validation": validation, "train": validation,
+                        "seconds": 1.0}, 9)  # fmt: skip
+    [task] = reporter.bar.tasks
+    assert (task.completed, task.total) == (2, 9)
+    assert "-40.00" in task.fields["figures"] and "-50.00" not in task.fields["figures"]
+
+
 def test_an_evaluation(capsys):
     show.evaluated(EVALUATED)
     shown = capsys.readouterr().out

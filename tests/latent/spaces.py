@@ -10,9 +10,9 @@ ROWS, SAMPLES = 6, 40
 EPS = 2.0**-52  # of float64, in which all of these tests run that do not say otherwise
 
 
-def space(text, *options):
+def space(text, *options, **named):
     """The product of `text` in float64; options: those of `LatentOptions`."""
-    return Product(parse(text), LatentOptions(*options)).double()
+    return Product(parse(text), LatentOptions(*options, **named)).double()
 
 
 def raw_of(product, rows=ROWS, scale=3.0):

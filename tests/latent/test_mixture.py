@@ -137,13 +137,15 @@ def test_responsibilities_are_shares_of_the_density():
     assert torch.allclose(share[:, 2], expected.exp(), rtol=0, atol=1e-10)
 
 
-def test_concentrations_are_bounded_and_small_ones_stay():
+@pytest.mark.parametrize("most", [MOST_PRECISE, 7.5])
+def test_concentrations_are_bounded_and_small_ones_stay(most):
     x = torch.tensor([0.0, 1e-3, 1.0, 1e4, 1e30], dtype=torch.float64)
-    assert torch.allclose(bounded(x), x / (1 + x / MOST_PRECISE))
-    product = space("3,e1")
+    assert torch.allclose(bounded(x, most), x / (1 + x / most))
+    product = space("3,e1", prior_precision=most)
     raw = torch.zeros(1, product.raw_width, dtype=torch.float64)
     raw[0, 3], raw[0, 5] = 300.0, -300.0  # concentration, log variance
-    assert (product.members(raw).concentration <= MOST_PRECISE * (1 + 1e-15)).all()
+    concentration = product.members(raw).concentration
+    assert (concentration <= most * (1 + 1e-15)).all() and (concentration > 0.99 * most).all()
     prior = Mixture(product, raw, torch.zeros(1).double())
     assert prior.log_ratio(prior.sample(random.stream(1, "user"), 1, 5, raw.dtype)).isfinite().all()
 

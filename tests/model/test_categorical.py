@@ -7,7 +7,7 @@ import torch
 from shares import assert_shares
 from torch.distributions import Categorical as TorchCategorical
 
-from hvae import random
+from hvae import ops, random
 from hvae.description import DataDescription, Kind
 from hvae.errors import Refused
 from hvae.model.categorical import MAX_OUTPUTS, Categorical
@@ -53,6 +53,15 @@ def test_probabilities_add_up_to_1():
     x = torch.cartesian_prod(torch.arange(3), torch.arange(2))
     total = likelihood.log_prob(logits(4, 1, 5).expand(4, 6, 5), x).exp().sum(-1)
     torch.testing.assert_close(total, torch.ones(4).double(), rtol=0, atol=6 * 40 * 8 * EPS)
+
+
+def test_draws_are_as_fine_as_the_logits():
+    """The first of two codes with a probability just above the uniform number: in float32 the
+    number would be rounded up, past the probability, in half of the rows."""
+    likelihood, rng = categorical((1,)), random.stream(3, "user")
+    just_above = ops.uniform(rng, 1, 64, 1, dtype=torch.float64) * (1 + 1e-12)
+    parameters = torch.cat([just_above.log(), torch.log1p(-just_above)], -1)
+    assert (likelihood.sample(parameters, rng) == 0).all()
 
 
 @pytest.mark.parametrize("maxima", [RAGGED, EVEN], ids=["ragged", "even"])

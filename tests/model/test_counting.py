@@ -37,6 +37,12 @@ def test_log_choose(x, t, dtype):
     assert abs(log_choose(counts, given).item() - float(expected)) <= bound
 
 
+def test_there_is_no_gradient_in_counts():
+    counts = torch.tensor([3.0]).requires_grad_()
+    log_choose(counts, torch.tensor([2.0])).backward()
+    assert counts.grad is None
+
+
 @pytest.mark.parametrize("x", COUNTS)
 def test_log_poisson_mode(x, dtype):
     counts = torch.tensor([x], dtype=dtype)

@@ -23,6 +23,7 @@ NOT_ALLOWED = {
     "parameterization": ["exp", "", None],
     "prior": ["normal", "", None],
     "prior_components": [0, 65537, 1.5, True, None],
+    "prior_precision": [0, -1.0, 10001.0, float("nan"), "10", True],
     "kl_weights": [
         "",
         "x",
@@ -41,6 +42,7 @@ NOT_ALLOWED = {
     "samples": [0, -1, 10**7, 1.0, True, "2", None],
     "seed": [-1, 2**63, 0.0, None],
     "device": ["tpu", "cuda:", "cuda:x", "cpu:0", "cuda:-1", "", None, 0],
+    "products": ["mkl", "", "Auto", None, True],
     "threads": [0, -2, 4096, 1.5, "2", None],
     "data": [3, "", False],
     "labels": ["", " ", 3],
@@ -76,6 +78,12 @@ def test_the_defaults_are_the_protocol():
     config = TrainConfig()
     assert (config.epochs, config.warmup, config.lookahead) == (300, 100, 50)
     assert (config.lr, config.batch_size, config.hidden) == (1e-3, 100, (256, 128))
+
+
+@pytest.mark.parametrize("name", ["lr", "prior_precision", "checkpoint_every"])
+def test_a_real_number_given_as_an_integer_is_kept_as_a_real_one(name):
+    """So that config.json has one text for one value."""
+    assert repr(getattr(TrainConfig(**{name: 3}), name)) == "3.0"
 
 
 @pytest.mark.parametrize("network", ["mlp", "gated", "conv"])
@@ -128,6 +136,16 @@ def test_what_changes_no_figure_is_not_deciding():
         assert TrainConfig(**change).deciding() != one.deciding()
 
 
+def test_a_run_is_described_whatever_was_measured():
+    """But not with another setting, or another library than the one that was asked for."""
+    for products in ("torch", "onednn"):
+        recorded = TrainConfig(products=products, checkpoint_every=3)
+        assert TrainConfig().describes(recorded)
+        assert TrainConfig(products=products).describes(recorded)
+        assert not TrainConfig(seed=1).describes(recorded)
+    assert not TrainConfig(products="torch").describes(TrainConfig(products="onednn"))
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -137,7 +155,7 @@ def test_what_changes_no_figure_is_not_deciding():
             lr=1, hidden=(5,), kappa_grad="reinforce", parameterization="scaled",
             kl_weights="0.1,2", samples=3, seed=2**63 - 1, device="cuda:1", threads=2,
             data_dir="somewhere", checkpoint_every=0, prior_components=3,
-            scale_frame="fixed",
+            scale_frame="fixed", products="onednn",
         ),
     ],
 )  # fmt: skip

@@ -83,7 +83,7 @@ class TestComplete:
         config = read_config(home / "complete")
         assert config == TrainConfig(
             shells="2,3,e2", likelihood="bernoulli", hidden=(8,), warmup=2, epochs=4, lr=0.01,
-            seed=1, data_dir=None,
+            seed=1, data_dir=None, products="torch",
             parameterization="paper" if home.name == "schema-1" else "exponential",
             kl_weights="equal" if home.name == "schema-1" else "auto",
         )  # fmt: skip

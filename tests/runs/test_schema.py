@@ -14,8 +14,9 @@ from hvae.runs import TrainConfig, read_config, schema
 RESULTS = Path(__file__).parents[2] / "results"
 
 FILES = ("data", "labels", "split", "split_seed", "image_shape", "layer", "covariate")
-PRIOR = ("prior", "prior_components")
-SINCE_3 = ("schema", "likelihood", "network", "checkpoint_every", "scale_frame", *PRIOR, *FILES)
+PRIOR = ("prior", "prior_components", "prior_precision")
+PARTS = ("likelihood", "network", "scale_frame", "products")
+SINCE_3 = ("schema", "checkpoint_every", *PARTS, *PRIOR, *FILES)
 SINCE_2 = ("kl_weights", "samples")
 
 
@@ -43,6 +44,12 @@ def test_schema_2_had_one_likelihood_one_network_and_one_interval():
     assert (config.kl_weights, config.samples) == ("1.0,2.0", 1)
     assert (config.likelihood, config.network) == ("bernoulli", "mlp")
     assert config.checkpoint_every == 10.0
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_before_3_torch_chose_who_multiplies(number):
+    """So that an old run goes on to its own bits wherever it is resumed."""
+    assert TrainConfig.from_json(document(number)).products == "torch"
 
 
 @pytest.mark.parametrize("number", [1, 2])

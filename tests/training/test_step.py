@@ -137,9 +137,9 @@ class TestStep:
         one, weights = trainer(kl_weights=(0.5, 2.0)), []
         original = one.step
 
-        def watched(images, rng, weight, skipped):
+        def watched(images, rng, weight, *rest):
             weights.append(weight.tolist())
-            return original(images, rng, weight, skipped)
+            return original(images, rng, weight, *rest)
 
         one.step = watched
         one.epoch(digits().train, 1, 0.25)
@@ -176,13 +176,13 @@ class TestStep:
         one, calls = trainer(), []
         original = one.step
 
-        def poisoned(images, rng, weight, skipped):
+        def poisoned(images, rng, *rest):
             calls.append(rng[1].item())
             if len(calls) != 2:
-                return original(images, rng, weight, skipped)
+                return original(images, rng, *rest)
             bias = one.model.to_posterior.bias.data
             bias[4], kept = math.nan, bias[4].clone()  # columns: 3 directions, kappa, 2 means, ...
-            trace = original(images, rng, weight, skipped)
+            trace = original(images, rng, *rest)
             bias[4] = kept
             return trace
 

@@ -38,17 +38,23 @@ class FinishedRun:
         return self.result["completed"] is True
 
 
-def find(folders: Iterable[Path]) -> list[FinishedRun]:
+def find(folders: Iterable[Path], beside: Iterable[Path] = ()) -> list[FinishedRun]:
     """The runs below the folders, each once, by path; runs that have not ended are passed over.
+
+    Args:
+        folders: where to look.
+        beside: folders of which nothing is taken; where there is one, there need be no run.
 
     Raises:
         Refused: a folder is missing or no run in it has ended, or a file is damaged.
         EnvironmentProblem: a file cannot be read.
     """
     found: dict[Path, FinishedRun] = {}
+    without = [path.resolve() for path in beside]
     for folder in folders:
-        paths = _below(folder)
-        found |= {path.resolve(): read(path) for path in paths if path.resolve() not in found}
+        for path in _below(folder, without):
+            if path.resolve() not in found:
+                found[path.resolve()] = read(path)
     return sorted(found.values(), key=lambda run: run.path)
 
 
@@ -60,23 +66,34 @@ def read(path: Path) -> FinishedRun:
         EnvironmentProblem: a file cannot be read.
     """
     config, result = runs.read_config(path), runs.read_result(path)
-    evaluations = [_evaluation(file) for file in path.glob("eval-test-*.json")]
+    evaluations = [evaluation_of(file) for file in path.glob("eval-test-*.json")]
     evaluations.sort(key=lambda one: (one["seed"] != config.seed, one["seed"]), reverse=True)
     return FinishedRun(path, config, result, {one["iw_samples"]: one for one in evaluations})
 
 
-def _below(folder: Path) -> list[Path]:
+def _below(folder: Path, without: list[Path]) -> list[Path]:
     if not folder.is_dir():
         raise Refused(f"{folder} is not a folder; {ALLOWED}")
     paths = [config.parent for config in folder.rglob(CONFIG)]
-    ended = [path for path in paths if (path / RESULT).exists()]
-    if not ended:
+    ended = [path for path in paths if (path / RESULT).exists() and not _is_in(path, without)]
+    if not ended and not any(_is_in(path, [folder.resolve()]) for path in without):
         what = "no run in it has ended" if paths else "it holds no run"
         raise Refused(f"{folder}: {what}; {ALLOWED}")
     return ended
 
 
-def _evaluation(path: Path) -> dict[str, Any]:
+def _is_in(path: Path, folders: Iterable[Path]) -> bool:
+    place = path.resolve()
+    return any(folder == place or folder in place.parents for folder in folders)
+
+
+def evaluation_of(path: Path) -> dict[str, Any]:
+    """The document of an eval-*.json.
+
+    Raises:
+        Refused: it is damaged, or none of an evaluation.
+        EnvironmentProblem: it cannot be read.
+    """
     document = files.read_json(path)
     counts, numbers = ("iw_samples", "seed"), FIGURES
     spread, parts = document.get("ll_stderr"), document.get("kl_per_shell")

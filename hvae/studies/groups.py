@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hvae.errors import Refused
-
-from .finished import FinishedRun
+from hvae.runs import TrainConfig
+from hvae.studies.finished import FinishedRun
 
 SEED = "seed"
 # Where a run was computed and where its data lay: no figure depends on them but by rounding.
-WITHOUT_EFFECT = ("schema", "device", "threads", "data_dir", "checkpoint_every", "data")
+WITHOUT_EFFECT = (
+    *("schema", "device", "threads", "products", "data_dir", "checkpoint_every", "data"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,15 @@ class Group:
         return next(one for one in self.runs if one.config.seed == run.config.seed)
 
 
-def settings_of(run: FinishedRun) -> dict[str, Any]:
-    """What two runs have in common that differ by their seed alone, JSON."""
-    config = run.config.to_json()
-    kept = {name: value for name, value in config.items() if name not in (SEED, *WITHOUT_EFFECT)}
-    return {**kept, "data_checksum": run.result["data_checksum"]}
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """What two configurations have in common that differ by their seed alone, JSON."""
+    document = config.to_json()
+    return {name: value for name, value in document.items() if name not in (SEED, *WITHOUT_EFFECT)}
+
+
+def _setting(run: FinishedRun) -> dict[str, Any]:
+    """With the data that there were."""
+    return {**settings_of(run.config), "data_checksum": run.result["data_checksum"]}
 
 
 def grouped(found: Iterable[FinishedRun]) -> list[Group]:
@@ -62,7 +68,7 @@ def grouped(found: Iterable[FinishedRun]) -> list[Group]:
     """
     members: dict[str, list[FinishedRun]] = defaultdict(list)
     for run in found:
-        members[json.dumps(settings_of(run), sort_keys=True)].append(run)
+        members[json.dumps(_setting(run), sort_keys=True)].append(run)
     return [_group(runs) for runs in members.values()]
 
 
@@ -78,7 +84,7 @@ def _group(members: Sequence[FinishedRun]) -> Group:
     newest = {run.config.seed: run for run in by_age}
     kept = tuple(newest[seed] for seed in sorted(newest))
     left_out = tuple(run for run in members if newest[run.config.seed] is not run)
-    return Group(settings_of(members[0]), kept, left_out, _samples(kept))
+    return Group(_setting(members[0]), kept, left_out, _samples(kept))
 
 
 def _samples(kept: Sequence[FinishedRun]) -> int | None:

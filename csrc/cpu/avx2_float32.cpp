@@ -1,0 +1,3 @@
+#define HVAE_NUMBER float
+#define HVAE_LOOPS avx2_float32
+#include "avx2.inc"

@@ -1,0 +1,3 @@
+#define HVAE_NUMBER float
+#define HVAE_LOOPS portable_float32
+#include "portable.inc"

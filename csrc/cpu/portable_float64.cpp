@@ -1,0 +1,3 @@
+#define HVAE_NUMBER double
+#define HVAE_LOOPS portable_float64
+#include "portable.inc"

@@ -6,6 +6,7 @@
     hvae.load_run(folder)                the trained model: encode, decode, draw from the prior
     hvae.HypersphericalVAE(...)          the same as an estimator of scikit-learn
     hvae.distributions, hvae.special     von Mises-Fisher distributions and Bessel functions
+    hvae.mixture                         clusters of directions, an estimator of scikit-learn
     hvae.ops                             the kernels as torch ops; hvae.reference, in plain torch
 
 What is named here is imported when it is first used, so that `import hvae` is quick.
@@ -22,7 +23,7 @@ _HOMES = {
     "load_run": "hvae.runs",
     "HypersphericalVAE": "hvae.estimator",
 }
-_MODULES = ("data", "distributions", "ops", "random", "reference", "special")
+_MODULES = ("compat", "data", "distributions", "mixture", "ops", "random", "reference", "special")
 
 __all__ = ["__version__", *_HOMES, *_MODULES]  # noqa: PLE0604
 

@@ -4,10 +4,12 @@
     log_ive(v, x)     log(exp(-x) I_v(x))        log(scipy.special.ive(v, x))
     iv_ratio(v, x)    I_v(x) / I_{v-1}(x)        iv(v, x) / iv(v - 1, x)
     log_hyp0f1(b, x)  log 0F1(; b; x)            log(scipy.special.hyp0f1(b, x))
+    one_minus_iv_ratio(v, x)  its complement to 1
 
-None of them overflows or underflows on the way: an order of 1e5 and an argument of 1e-300 or 1e12
-are ordinary. They are computed by the two zones of `csrc/vmf.h` (the power series DLMF 10.25.2 and
-the logarithm of the uniform expansion DLMF 10.41.3).
+None of them overflows or underflows on the way: orders to 1e300 and arguments from 1e-300 to 1e300
+are ordinary (float32: 1e38, 1e-37). At an infinite order they have their limits. They are computed
+by the two zones of `csrc/math/vmf.h` (the power series DLMF 10.25.2 and the logarithm of the
+uniform expansion DLMF 10.41.3).
 
 Every function takes tensors on one device that broadcast, float32 or float64 (float16 and bfloat16
 are computed in float32 and rounded once), or NumPy arrays and numbers, which give NumPy arrays and
@@ -32,7 +34,7 @@ from torch import Tensor
 
 from hvae import ops
 
-__all__ = ["iv_ratio", "log_hyp0f1", "log_iv", "log_ive"]
+__all__ = ["iv_ratio", "log_hyp0f1", "log_iv", "log_ive", "one_minus_iv_ratio"]
 
 Order = float | Tensor
 Argument = Tensor | npt.ArrayLike
@@ -71,7 +73,7 @@ def log_iv(v: Argument, x: Argument) -> Any:
     >>> float(round(log_iv(500.0, 0.1), 3))  # I_500(0.1) is 1e-1785
     -4109.197
     """
-    return _on_either("v", v, x, lambda v, x: ops.bessel(v, x, "log_iv")[0])
+    return _on_either("v", v, x, _log_iv)
 
 
 @overload
@@ -100,7 +102,7 @@ def log_ive(v: Argument, x: Argument) -> Any:
     >>> log_ive(1.5, np.array([0.0, 1.0, 1e6])).round(6).tolist()
     [-inf, -2.225791, -7.826695]
     """
-    return _on_either("v", v, x, lambda v, x: ops.bessel(v, x, "log_ive")[0])
+    return _on_either("v", v, x, _log_ive)
 
 
 @overload
@@ -122,7 +124,7 @@ def iv_ratio(v: Argument, x: Argument) -> Any:
 
     Returns:
         The broadcast shape; dtype as torch (NumPy) promotes v and x. iv_ratio(v, 0) = 0 (inf at
-        v = 0), iv_ratio(v, inf) = 1; NaN outside the domain.
+        v = 0), iv_ratio(v, inf) = 1, iv_ratio(inf, x) = 0; NaN outside the domain.
 
     Raises:
         TypeError, ValueError: as `log_iv`.
@@ -136,6 +138,40 @@ def iv_ratio(v: Argument, x: Argument) -> Any:
     (True, True)
     """
     return _on_either("v", v, x, _iv_ratio)
+
+
+@overload
+def one_minus_iv_ratio(v: Order, x: Tensor) -> Tensor: ...
+@overload
+def one_minus_iv_ratio(v: Tensor, x: float) -> Tensor: ...
+@overload
+def one_minus_iv_ratio(v: npt.ArrayLike, x: npt.ArrayLike) -> Any: ...
+def one_minus_iv_ratio(v: Argument, x: Argument) -> Any:
+    """1 - I_v(x) / I_{v-1}(x) without cancellation, about (2v - 1)/(2x) at large x.
+
+    With v = m/2 it is 1 - A_m(x), the mean of 1 - mu.z of a von Mises-Fisher distribution.
+
+    Args:
+        v: order of the numerator, v >= 1 (m >= 2), a number or a tensor (array) that broadcasts
+            with x.
+        x: argument, x >= 0, a floating tensor, or NumPy array or number.
+
+    Returns:
+        The broadcast shape; dtype as torch (NumPy) promotes v and x. 1 at x = 0, 0 at x = inf, 1 at
+        v = inf; NaN outside the domain.
+
+    Raises:
+        TypeError, ValueError: as `log_iv`.
+
+    Relative error at most 1.5e-15, float32 5e-7. DLMF 10.25.2, 10.41.3.
+
+    >>> import math, torch
+    >>> x = torch.tensor([2.0, 1e9], dtype=torch.float64)
+    >>> rest = one_minus_iv_ratio(1.5, x)  # 1 - coth x + 1/x
+    >>> math.isclose(rest[0], 1.5 - 1 / math.tanh(2)), math.isclose(rest[1], 1e-9)
+    (True, True)
+    """
+    return _on_either("v", v, x, _one_minus_iv_ratio)
 
 
 @overload
@@ -158,12 +194,14 @@ def log_hyp0f1(b: Argument, x: Argument) -> Any:
 
     Returns:
         The broadcast shape; dtype as torch (NumPy) promotes b and x. log_hyp0f1(b, 0) = 0,
-        log_hyp0f1(b, inf) = inf; NaN outside the domain.
+        log_hyp0f1(b, inf) = inf, log_hyp0f1(inf, x) = 0; NaN outside the domain.
 
     Raises:
         TypeError, ValueError: as `log_iv`.
 
-    Relative error at most 2e-15, float32 7e-7. DLMF 16.2.1, 10.39.9.
+    Relative error at most 2e-15, float32 7e-7, for every b > 0 to 1e300 (float32: 1e38), where the
+    value is a normal number; what b - 1 and 2 sqrt(x) are rounded by is within it. DLMF 16.2.1,
+    10.39.9.
 
     >>> import torch
     >>> x = torch.zeros(2, dtype=torch.float64, requires_grad=True)
@@ -177,24 +215,38 @@ def log_hyp0f1(b: Argument, x: Argument) -> Any:
 # ---- values and derivatives ----------------------------------------------------------------------
 
 
-def _remember(ctx: Any, order: Order, *tensors: Tensor) -> None:
-    """Saves tensors and the order, which may be a number."""
-    ctx.number = None if isinstance(order, Tensor) else order
-    ctx.save_for_backward(*tensors, *([order] if isinstance(order, Tensor) else []))
+def _with_limit(v: Order, x: Tensor, function: "Function", limit: float) -> Tensor:
+    """function(v, x), with its limit at an infinite order (and there NaN unless 0 <= x < inf)."""
+    if not isinstance(v, Tensor):
+        if v != math.inf:
+            return function(v, x)
+        return torch.where((x >= 0) & (x < math.inf), limit, math.nan).to(x.dtype)
+    infinite = v == math.inf
+    at = torch.where((x >= 0) & (x < math.inf), limit, math.nan)
+    return torch.where(infinite, at, function(torch.where(infinite, 1, v), x)).to(x.dtype)
 
 
-def _recall(ctx: Any) -> tuple[Order, tuple[Tensor, ...]]:
-    """What `_remember` saved, where no derivative in the order is asked for."""
-    if ctx.needs_input_grad[0]:
-        raise RuntimeError(
-            "the derivative of a Bessel function in its order is not offered; detach the order"
-        )
-    if ctx.number is None:
-        return ctx.saved_tensors[-1], ctx.saved_tensors[:-1]
-    return ctx.number, ctx.saved_tensors
+def _log_iv(v: Order, x: Tensor) -> Tensor:
+    return _with_limit(v, x, lambda v, x: ops.bessel(v, x, "log_iv")[0], -math.inf)
+
+
+def _log_ive(v: Order, x: Tensor) -> Tensor:
+    return _with_limit(v, x, lambda v, x: ops.bessel(v, x, "log_ive")[0], -math.inf)
+
+
+def _log_hyp0f1(b: Order, x: Tensor) -> Tensor:
+    return _with_limit(b, x, ops.log_hyp0f1, 0.0)
 
 
 def _iv_ratio(v: Order, x: Tensor) -> Tensor:
+    return _with_limit(v, x, _finite_iv_ratio, 0.0)
+
+
+def _one_minus_iv_ratio(v: Order, x: Tensor) -> Tensor:
+    return _with_limit(v, x, lambda v, x: ops.bessel(v - 1, x, "one_minus_A")[0], 1.0)
+
+
+def _finite_iv_ratio(v: Order, x: Tensor) -> Tensor:
     if not isinstance(v, Tensor):
         if v < 1:
             return _ratio_below_one(v, x, ops.bessel(v, x, "A")[0])
@@ -221,67 +273,6 @@ def _recurrence(v: Order, x: Tensor, following: Tensor) -> Tensor:
     """
     small, large = torch.where(x < 1, x, 1), torch.where(x < 1, 1, x)
     return torch.where(x < 1, small / (2 * v + small * following), 1 / (2 * v / large + following))
-
-
-def _log_hyp0f1(b: Order, x: Tensor) -> Tensor:
-    if isinstance(b, Tensor):
-        return _apply(_LogHyp0F1, torch.where(b > 0, b, math.nan), x)
-    return _apply(_LogHyp0F1, b if b > 0 else math.nan, x)
-
-
-def _apply(function: type[torch.autograd.Function], b: Order, x: Tensor) -> Tensor:
-    value: Tensor = function.apply(b, x)
-    return value
-
-
-class _LogHyp0F1(torch.autograd.Function):
-    """log 0F1(; b; x) for b > 0."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(b: Order, x: Tensor) -> Tensor:
-        k = 2 * torch.sqrt(x)
-        if isinstance(b, Tensor):
-            value, ratio = ops.bessel(torch.where(b < 1, b, b - 1), k, "L")
-            return torch.where(b < 1, value + torch.log1p(k * ratio / (2 * b)), value)
-        if b < 1:
-            value, ratio = ops.bessel(b, k, "L")
-            return value + torch.log1p(k * ratio / (2 * b))
-        return ops.bessel(b - 1, k, "L")[0]
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Order, Tensor], output: Tensor) -> None:
-        _remember(ctx, *inputs)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
-        b, (x,) = _recall(ctx)
-        return None, grad * _apply(_SlopeOfLogHyp0F1, b, x)
-
-
-class _SlopeOfLogHyp0F1(torch.autograd.Function):
-    """d/dx log 0F1(; b; x) = s_b = 1/(b + x s_{b+1}), DLMF 16.3.6, with x s_{b+1} = k A_b(k) / 2.
-
-    No square root is left to differentiate at x = 0: s_b' = s_b (s_{b+1} - s_b).
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(b: Order, x: Tensor) -> Tensor:
-        k = 2 * torch.sqrt(x)
-        return 1 / (b + k * ops.bessel(b, k, "A")[0] / 2)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Order, Tensor], output: Tensor) -> None:
-        b, x = inputs
-        _remember(ctx, b, x, output)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
-        b, (x, slope) = _recall(ctx)
-        return None, grad * slope * (_apply(_SlopeOfLogHyp0F1, b + 1, x) - slope)
 
 
 # ---- tensors, arrays, numbers --------------------------------------------------------------------

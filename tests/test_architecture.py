@@ -35,6 +35,8 @@ MAY_IMPORT = {
     "reference": {"errors"},
     "special": {"ops"},
     "distributions": {"ops"},
+    "compat": {"distributions"},
+    "mixture": {"distributions", "ops", "random"},
     "latent": {"distributions", "errors", "ops", "registry"},
     "model": {"description", "errors", "latent", "ops", "random", "registry", "rows"},
     "data": {"description", "errors", "extras", "files", "ops", "random", "rows"},

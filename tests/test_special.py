@@ -55,7 +55,11 @@ def test_logarithms_against_the_table(table, dtype, name):
     expected = log_iv if name == "log_iv" else rows["log_ive"]
     scale = np.maximum(np.abs(log_iv), np.hypot(rows["nu"], rows["kappa"]))
     for value in values(getattr(special, name), rows["nu"], rows["kappa"], dtype):
-        largest, where = exact.worst(np.abs(value - expected) / scale, **rows)
+        error = np.abs(value - expected) / scale
+        # A logarithm may be beyond float32 at the largest orders.
+        inside = np.abs(expected) <= torch.finfo(dtype).max
+        assert (value[~inside] == -INF).all()
+        largest, where = exact.worst(np.where(inside, error, 0), **rows)
         assert largest <= (1e-15 if dtype == torch.float64 else 3e-7), where
 
 
@@ -73,9 +77,31 @@ def test_ratio_and_its_derivative_against_the_table(table, dtype):
     assert largest <= bars[1], where
 
 
+def test_complement_of_the_ratio_against_the_table(table, dtype):
+    rows = rows_of(table, dtype, 0.0)
+    inside = rows["one_minus_A"] >= np.finfo(np.float32).tiny
+    for value in values(special.one_minus_iv_ratio, rows["nu"] + 1, rows["kappa"], dtype):
+        error = exact.relative_error(value, rows["one_minus_A"])
+        largest, where = exact.worst(np.where(inside, error, 0), **rows)
+        assert largest <= (1.5e-15 if dtype == torch.float64 else 5e-7), where
+
+
+def test_complement_of_the_ratio_at_its_ends(dtype):
+    x = torch.tensor([0.0, 2.0, INF], dtype=dtype)
+    for order in (1.0, torch.ones_like(x)):
+        assert special.one_minus_iv_ratio(order, x)[::2].tolist() == [1, 0]
+        both = special.one_minus_iv_ratio(order, x) + special.iv_ratio(order, x)
+        torch.testing.assert_close(both, torch.ones_like(x))
+        assert special.one_minus_iv_ratio(order * INF, x)[:2].tolist() == [1, 1]
+        assert special.one_minus_iv_ratio(order * 0.75, x).isnan().all()
+
+
 def test_hypergeometric_against_the_table(table, dtype):
     """L at x = kappa^2/4: its bar, and 1.5 eps of the roundings of x and of its root."""
     rows = rows_of(table, dtype, 1e-140 if dtype == torch.float64 else 1e-17)
+    # x = kappa^2 / 4 is a number of the dtype
+    inside = rows["kappa"] < 2 * np.sqrt(np.longdouble(torch.finfo(dtype).max))
+    rows = {name: column[inside] for name, column in rows.items()}
     bar = (1.5e-15 if dtype == torch.float64 else 5e-7) + 1.5 * torch.finfo(dtype).eps
     for value in values(special.log_hyp0f1, rows["nu"] + 1, rows["kappa"] ** 2 / 4, dtype):
         largest, where = exact.worst(exact.relative_error(value, rows["L"]), **rows)
@@ -147,6 +173,35 @@ def test_second_derivative_at_zero():
             (slope,) = torch.autograd.grad(function(number, x), x, create_graph=True)
             (curvature,) = torch.autograd.grad(slope, x)
             assert curvature.item() == pytest.approx(second, abs=1e-15), function
+
+
+def test_at_an_infinite_order(dtype):
+    """The limits, with derivative 0 where the function is 0; NaN where x leaves no limit."""
+    x = torch.tensor([0.0, 2.0, INF, -1.0, NAN], dtype=dtype, requires_grad=True)
+    for function in FUNCTIONS:
+        limit = -INF if function in (special.log_iv, special.log_ive) else 0.0
+        for order in (INF, torch.full_like(x, INF)):
+            value = function(order, x)
+            assert value[:2].tolist() == [limit] * 2 and value[2:].isnan().all()
+    mixed = torch.tensor([INF, 2.5], dtype=dtype)
+    y = torch.ones(2, dtype=dtype, requires_grad=True)
+    for function in (special.iv_ratio, special.log_hyp0f1):
+        (slope,) = torch.autograd.grad(function(mixed, y).sum(), y)
+        assert slope[0] == 0 and slope[1] > 0
+
+
+@pytest.mark.parametrize("b, x", [(5e-324, 1.0), (1e-310, 1e-4), (1e20, 1.0), (7.3e6, 0.3)])
+def test_hypergeometric_at_the_ends_of_its_domain(b, x):
+    with mpmath.workdps(60):
+        expected = float(mpmath.log(mpmath.hyp0f1(mpmath.mpf(b), mpmath.mpf(x))))
+    for order in (b, torch.tensor(b, dtype=torch.float64)):
+        value = special.log_hyp0f1(order, torch.tensor(x, dtype=torch.float64)).item()
+        assert value == pytest.approx(expected, rel=2e-15)
+    for single in (1e-40, 1e-44):
+        value = special.log_hyp0f1(single, torch.ones(1)).item()
+        exactly = math.log(float(np.float32(single)))
+        # log(x 0F1(; 2; x) / b) at x = 1, 0F1(; 2; 1) = I_1(2)
+        assert value == pytest.approx(math.log(1.5906368546373291) - exactly, rel=7e-7)
 
 
 def test_outside_the_domain(function, dtype):

@@ -1,5 +1,7 @@
 """The Power Spherical distribution in plain torch (De Cao and Aziz 2020), the unit of the draws."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import Beta
@@ -17,6 +19,7 @@ class PowerSpherical:
 
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self.loc = loc
+        self.scale = scale
         beta = torch.full_like(scale, 0.5 * (loc.shape[-1] - 1))
         self.radial = Beta(beta + scale, beta, validate_args=False)
 
@@ -27,3 +30,17 @@ class PowerSpherical:
         tangent = g / g.norm(dim=-1, keepdim=True)
         y = torch.cat([t, torch.sqrt(torch.clamp(1 - t * t, min=1e-7)) * tangent], -1)
         return reflected(y, self.loc)
+
+    def kl_uniform(self) -> Tensor:
+        """[...], to the uniform distribution: equations 12 and 13 of the paper."""
+        alpha, beta = self.radial.concentration1, self.radial.concentration0
+        log_two = math.log(2)
+        normaliser = (
+            self.scale * log_two
+            + torch.lgamma(alpha)
+            - torch.lgamma(alpha + beta)
+            + torch.lgamma(2 * beta)
+            - torch.lgamma(beta)
+        )
+        mean = log_two + torch.digamma(alpha) - torch.digamma(alpha + beta)
+        return self.scale * mean - normaliser

@@ -15,6 +15,7 @@ from . import (
     evaluation,
     instruction_floors,
     learned_prior,
+    many_shells,
     recorded_step,
     special_functions,
     torch_special,
@@ -29,6 +30,7 @@ SECTIONS: tuple[suite.Section, ...] = (
     learned_prior,
     bandwidth,
     checkpoints,
+    many_shells,
 )
 ON_A_GPU: tuple[suite.Section, ...] = (torch_special, instruction_floors, recorded_step)
 

@@ -115,6 +115,7 @@ HVAE_FN V debye_sum(const double* table, V w, V T) {
 template <class V>
 struct FreeOrder {
   using R = Real<V>;
+  static constexpr bool kUnbounded = true;
   V nu;
 
   HVAE_FN explicit FreeOrder(V order) : nu(order) {}
@@ -147,8 +148,8 @@ struct FreeOrder {
   HVAE_FN V P(V y) const {
     V sum = splat<V>(1);
     for (int j = kSlopeTerms<R> - 1; j >= 0; --j) {
-      V ratio =
-          R(2) * (R(2) * nu + R(2 * j + 1)) / (R(j + 1) * (R(2) * nu + R(j + 2)) * (nu + R(j + 2)));
+      V ratio = R(2) * ((R(2) * nu + R(2 * j + 1)) /
+                        (R(j + 1) * (R(2) * nu + R(j + 2)) * (nu + R(j + 2))));
       sum = sum * (y * ratio) + R(1);
     }
     return sum / (R(2) * (nu + R(1)));
@@ -159,6 +160,9 @@ struct FreeOrder {
 template <class R>
 class PreparedOrder {
  public:
+  // Below the square root of the range; one truncated polynomial serves orders to 1e5.
+  static constexpr bool kUnbounded = false;
+
   R nu;
 
   HVAE_FN R inverse() const { return inverse_; }

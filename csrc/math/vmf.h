@@ -74,7 +74,10 @@ HVAE_FN void uniform_zone(const O& order, V k, Terms<V>& t) {
   const V nu = splat<V>(0) + order.nu;
   // Beyond the square root of the range everything is scaled by a power of two.
   constexpr R shrink = is_single<V> ? R(0x1p-70) : R(0x1p-600);
-  auto huge = k > (is_single<V> ? R(0x1p50) : R(0x1p500));
+  constexpr R most = is_single<V> ? R(0x1p50) : R(0x1p500);
+  V extent = k;
+  if constexpr (O::kUnbounded) extent = larger(k, nu);
+  auto huge = extent > most;
   V scale = select(huge, splat<V>(shrink), splat<V>(1));
   V unscale = select(huge, splat<V>(R(1) / shrink), splat<V>(1));
   V ks = k * scale, ns = nu * scale;
@@ -83,6 +86,8 @@ HVAE_FN void uniform_zone(const O& order, V k, Terms<V>& t) {
   V w = inverse * scale;
   V inverse_sum = R(1) / (rs + ns);
   V vd = ks * (ks * inverse_sum) * unscale;
+  if constexpr (O::kUnbounded)
+    vd = select(nu > most, k * (ks * inverse_sum), vd);  // ks^2 underflows
   V q = (ks * inverse) * (ks * inverse);
   V T = (ns * inverse) * (ns * inverse);
   V G{}, D{};
@@ -107,6 +112,10 @@ HVAE_FN void uniform_zone(const O& order, V k, Terms<V>& t) {
     if (any(!small)) {
       V d = vd * order.inverse();
       smooth = nu * log1p(R(0.5) * d) + R(0.5) * log1p(d) - order.delta();
+      if constexpr (O::kUnbounded) {  // where d underflows, nu d does not
+        constexpr R linear = is_single<V> ? R(0x1p-40) : R(0x1p-60);
+        smooth = select(d < linear, R(0.5) * (vd + d) - order.delta(), smooth);
+      }
     }
     V logs = select(small, plain, smooth);
     if constexpr (kNeeds & kL) t.L = vd - logs + D;

@@ -2,6 +2,8 @@
 
     VonMisesFisher(loc, concentration)                  on S^{m-1}, m = loc.shape[-1]
     ScaledVonMisesFisher(loc, concentration, scale)     on S^{m-1}, a width for every direction
+    PowerSpherical(loc, concentration)                  on S^{m-1}
+    SphericalCauchy(loc, rho)                           on S^{m-1}, with heavy tails
     HypersphericalUniform(dim)                          on S^{dim-1}
     VonMisesFisherProduct(loc, concentration, dims)     on S^{m1-1} x S^{m2-1} x ..., one launch
     HypersphericalUniformProduct(dims)                  its uniform distribution
@@ -25,15 +27,19 @@ torch.compile.
 # These two register divergences and transforms with torch.
 import hvae.distributions.divergences
 import hvae.distributions.transforms  # noqa: F401
+from hvae.distributions.power_spherical import PowerSpherical
 from hvae.distributions.product import HypersphericalUniformProduct, VonMisesFisherProduct
 from hvae.distributions.scaled_von_mises_fisher import ScaledVonMisesFisher
+from hvae.distributions.spherical_cauchy import SphericalCauchy
 from hvae.distributions.uniform import HypersphericalUniform
 from hvae.distributions.von_mises_fisher import VonMisesFisher
 
 __all__ = [
     "HypersphericalUniform",
     "HypersphericalUniformProduct",
+    "PowerSpherical",
     "ScaledVonMisesFisher",
+    "SphericalCauchy",
     "VonMisesFisher",
     "VonMisesFisherProduct",
 ]

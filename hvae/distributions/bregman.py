@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from hvae import ops
+from hvae.ops.batching import batch_first
+from hvae.ops.derivatives import Tangents, define, register_derivatives
 
 NEAR = 4.0
 _X, _W = np.polynomial.legendre.leggauss(16)
@@ -34,36 +36,55 @@ def bregman(k1: Tensor, k2: Tensor, dims: Sequence[int]) -> Tensor:
     Returns:
         [..., shells]; relative error at most 1e-13 (float32: 1e-5) where it does not underflow.
     """
-    value: Tensor
-    value, _ = _Bregman.apply(k1, k2, tuple(dims))  # type: ignore[no-untyped-call]
+    value: Tensor = torch.ops.hvae.bregman(k1, k2, list(dims))[0]
     return value
 
 
-class _Bregman(torch.autograd.Function):
+def _values(k1: Tensor, k2: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor]:
     """(B(k1, k2), A(k2) - A(k1)); the second is the derivative of the first in k2."""
+    near = (k1 < NEAR * k2) & (k2 < NEAR * k1)
+    quadrature = _quadrature(torch.where(near, k1, 1), torch.where(near, k2, 1), dims)
+    value, rise = (
+        torch.where(near, q, d) for q, d in zip(quadrature, _direct(k1, k2, dims), strict=True)
+    )
+    return value, rise
 
-    generate_vmap_rule = True
 
-    @staticmethod
-    def forward(k1: Tensor, k2: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, ...]:
-        near = (k1 < NEAR * k2) & (k2 < NEAR * k1)
-        quadrature = _quadrature(torch.where(near, k1, 1), torch.where(near, k2, 1), dims)
-        direct = _direct(k1, k2, dims)
-        return tuple(torch.where(near, q, d) for q, d in zip(quadrature, direct, strict=True))
+def _shapes(k1: Tensor, k2: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor]:
+    return k1.new_empty(k1.shape), k1.new_empty(k1.shape)
 
-    @staticmethod
-    def setup_context(
-        ctx: Any, inputs: tuple[Tensor, Tensor, tuple[int, ...]], output: tuple[Tensor, Tensor]
-    ) -> None:
-        k1, k2, ctx.dims = inputs
-        ctx.save_for_backward(k1, k2, output[1])
 
-    @staticmethod
-    def backward(ctx: Any, grad_value: Tensor, grad_rise: Tensor) -> tuple[Tensor, Tensor, None]:
-        k1, k2, rise = ctx.saved_tensors
-        slope1, slope2 = (ops.vmf(k, ctx.dims, "dA")[0] for k in (k1, k2))
-        grad_k1 = -slope1 * (grad_value * (k2 - k1) + grad_rise)
-        return grad_k1, grad_value * rise + grad_rise * slope2, None
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    k1, k2, ctx.dims = inputs
+    ctx.save_for_backward(k1, k2, output[1])
+
+
+def _backward(ctx: Any, grad_value: Tensor, grad_rise: Tensor) -> tuple[Tensor, Tensor, None]:
+    k1, k2, rise = ctx.saved_tensors
+    slope1, slope2 = (ops.vmf(k, ctx.dims, "dA")[0] for k in (k1, k2))
+    grad_k1 = -slope1 * (grad_value * (k2 - k1) + grad_rise)
+    return grad_k1, grad_value * rise + grad_rise * slope2, None
+
+
+def _push(
+    inputs: tuple[Any, ...], output: tuple[Tensor, Tensor], tangents: Tangents
+) -> tuple[Tensor, Tensor]:
+    k1, k2, dims = inputs
+    first, second = (
+        torch.zeros_like(k) if t is None else t for k, t in zip((k1, k2), tangents[:2], strict=True)
+    )
+    slope1, slope2 = (ops.vmf(k, dims, "dA")[0] for k in (k1, k2))
+    fall = slope1 * first
+    return output[1] * second - fall * (k2 - k1), slope2 * second - fall
+
+
+def _batched(
+    info: Any, in_dims: tuple[Any, ...], k1: Tensor, k2: Tensor, dims: Sequence[int]
+) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+    k1, k2 = (
+        batch_first(k, i, info.batch_size) for k, i in zip((k1, k2), in_dims[:2], strict=True)
+    )
+    return torch.ops.hvae.bregman(k1, k2, dims), (0, 0)
 
 
 def _quadrature(k1: Tensor, k2: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -86,3 +107,8 @@ def _direct(k1: Tensor, k2: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor
     value = ops.vmf(k1, dims, "KL")[0] - tangent
     rise = torch.where(torch.maximum(mean1, mean2) < 0.5, mean2 - mean1, rest1 - rest2)
     return value, rise
+
+
+define("bregman(Tensor k1, Tensor k2, int[] dims) -> (Tensor, Tensor)", _values, _shapes)
+register_derivatives("bregman", _remember, _backward, _push)
+torch.library.register_vmap("hvae::bregman", _batched)

@@ -14,6 +14,7 @@ from torch.distributions.constraints import Constraint
 from hvae.distributions.packed import shell_sums
 
 LARGEST_DIM = 1 << 15  # the random counter of a shell holds no more normal numbers
+MOST_SCALE = 1e13  # whose logarithm the kernels hold
 WIDE = (torch.float32, torch.float64)
 REDUCED = (torch.float16, torch.bfloat16)
 Numbers = Tensor | float | Sequence[Any]  # a list of numbers, or of such lists
@@ -133,7 +134,7 @@ class Scales(Constraint):
 
     def check(self, value: Tensor) -> Tensor:
         """[..., m] -> [...], whether each row satisfies the constraint."""
-        return ((value >= 1e-13) & (value <= 1e13)).all(-1)
+        return ((value >= 1 / MOST_SCALE) & (value <= MOST_SCALE)).all(-1)
 
     def describe(self, event: Tensor) -> str:
         """The numbers of the row."""

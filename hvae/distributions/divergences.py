@@ -2,6 +2,7 @@
 
     KL(vMF(mu, k) || uniform) = k A - L
     KL(uniform || vMF(mu, k)) = L
+    KL(Power Spherical or spherical Cauchy || uniform)      exact, `kl_to_uniform`
     KL(scaled vMF || uniform)      an unbiased estimate, `ScaledVonMisesFisher.kl_to_uniform`
     KL(vMF(mu1, k1) || vMF(mu2, k2)) = B(k1, k2) + k2 A(k1) |mu1 - mu2|^2 / 2
 
@@ -15,6 +16,7 @@ from torch.distributions.kl import register_kl
 from hvae import ops
 from hvae.distributions.bregman import bregman
 from hvae.distributions.packed import shell_sums
+from hvae.distributions.rotational import RotationallySymmetric
 from hvae.distributions.scaled_von_mises_fisher import ScaledVonMisesFisher
 from hvae.distributions.spheres import OnSpheres
 from hvae.distributions.uniform import UniformOnSpheres
@@ -60,7 +62,13 @@ def _scaled_uniform(p: ScaledVonMisesFisher, q: UniformOnSpheres) -> Tensor:
     return _in_batch(p.kl_to_uniform()[0], p, q)
 
 
+def _symmetric_uniform(p: RotationallySymmetric, q: UniformOnSpheres) -> Tensor:
+    _same_spheres(p, q)
+    return _in_batch(p.kl_to_uniform(), p, q)
+
+
 register_kl(VonMisesFisherOnSpheres, UniformOnSpheres)(_vmf_uniform)
+register_kl(RotationallySymmetric, UniformOnSpheres)(_symmetric_uniform)
 register_kl(ScaledVonMisesFisher, UniformOnSpheres)(_scaled_uniform)
 register_kl(UniformOnSpheres, VonMisesFisherOnSpheres)(_uniform_vmf)
 register_kl(UniformOnSpheres, UniformOnSpheres)(_uniform_uniform)

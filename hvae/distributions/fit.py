@@ -72,11 +72,14 @@ def _fit(samples: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             "samples are all one point, whose likelihood grows without bound with the "
             "concentration; allowed: two directions or more"
         )
-    return loc, _solve(length[..., 0], complement, m)
+    return loc, concentration_of(length[..., 0], complement, m)
 
 
-def _solve(resultant: Tensor, complement: Tensor, m: int) -> Tensor:
-    """The concentration at which A_m is `resultant`, 1 - `complement`, whichever has the digits."""
+def concentration_of(resultant: Tensor, complement: Tensor, m: int) -> Tensor:
+    """The concentration at which A_m is `resultant`, 1 - `complement`, whichever has the digits.
+
+    Both [...], float64, the complement above 0 and at most 1.
+    """
     k = resultant * (m - resultant**2) / (complement * (2 - complement))
     for _ in range(NEWTON_STEPS):
         (mean, slope), (rest, _) = (

@@ -4,14 +4,22 @@
 variational guides are.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.distributions import biject_to, constraints, transform_to
-from torch.distributions.transforms import ExpTransform, IndependentTransform, Transform
+from torch.distributions.transforms import (
+    AffineTransform,
+    ComposeTransform,
+    ExpTransform,
+    IndependentTransform,
+    SigmoidTransform,
+    Transform,
+)
 
-from hvae.distributions.constraints import Concentrations, UnitVectors
+from hvae.distributions.constraints import MOST_SCALE, Concentrations, Scales, UnitVectors
 from hvae.distributions.packed import normalised, shell_sums, spread
 
 
@@ -130,7 +138,15 @@ def _exponential(constraint: Concentrations) -> Transform:
     return IndependentTransform(each, constraint.event_dim) if constraint.event_dim else each
 
 
+def _scales(constraint: Scales) -> Transform:
+    """0 becomes 1."""
+    most = math.log(MOST_SCALE)
+    parts = [SigmoidTransform(), AffineTransform(-most, 2 * most), ExpTransform()]
+    return IndependentTransform(ComposeTransform(parts), constraint.event_dim)
+
+
 biject_to.register(UnitVectors, _projection)
 transform_to.register(UnitVectors, _normalisation)
 for registry in (biject_to, transform_to):
     registry.register(Concentrations, _exponential)
+    registry.register(Scales, _scales)

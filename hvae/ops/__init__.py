@@ -10,7 +10,8 @@ from hvae.ops.bernoulli import bernoulli_log_prob
 from hvae.ops.columns import log_area, vmf
 from hvae.ops.elements import bessel
 from hvae.ops.linear import PRODUCTS, available_products, linear
-from hvae.ops.log_mixture import log_mixture
+from hvae.ops.log_hyp0f1 import log_hyp0f1
+from hvae.ops.log_mixture import log_mixture, mixture_sums
 from hvae.ops.numbers import normal, uniform
 from hvae.ops.quantities import QUANTITIES
 from hvae.ops.sample import KAPPA_GRADIENTS, sample
@@ -28,7 +29,9 @@ __all__ = [
     "bessel",
     "linear",
     "log_area",
+    "log_hyp0f1",
     "log_mixture",
+    "mixture_sums",
     "normal",
     "sample",
     "scaled_sample",

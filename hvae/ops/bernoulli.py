@@ -8,6 +8,7 @@ from torch import Tensor
 from hvae.ops.batching import batch_first
 from hvae.ops.checks import check_real
 from hvae.ops.compiled import C
+from hvae.ops.derivatives import Tangents, register_derivatives, total
 
 
 def bernoulli_log_prob(logits: Tensor, x: Tensor) -> Tensor:
@@ -61,16 +62,45 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None]:
     return C.bernoulli_backward(grad, logits, x), grad_x
 
 
+def _push(inputs: tuple[Tensor, Tensor], output: Tensor, tangents: Tangents) -> Tensor:
+    """sum_j (x_j - p_j) dl_j + l_j dx_j."""
+    logits, x = inputs
+    logits_tangent, x_tangent = tangents
+    through_logits = through_x = None
+    if logits_tangent is not None:
+        through_logits = ((_tiled(x, logits) - logits.sigmoid()) * logits_tangent).sum(1)
+    if x_tangent is not None:
+        through_x = (logits * _tiled(x_tangent, logits)).sum(1)
+    return total(through_logits, through_x)
+
+
+def _tiled(x: Tensor, logits: Tensor) -> Tensor:
+    """The images [images, pixels] for every row of the logits."""
+    return x.to(logits.dtype).repeat(logits.shape[0] // max(1, x.shape[0]), 1)
+
+
+def _push_gradient(
+    inputs: tuple[Tensor, Tensor, Tensor], output: Tensor, tangents: Tangents
+) -> Tensor:
+    """Of grad (x - p)."""
+    grad, logits, x = inputs
+    grad_tangent, logits_tangent, x_tangent = tangents
+    p = logits.sigmoid()
+    return total(
+        None if grad_tangent is None else grad_tangent[:, None] * (_tiled(x, logits) - p),
+        None if logits_tangent is None else -grad[:, None] * p * (1 - p) * logits_tangent,
+        None if x_tangent is None else grad[:, None] * _tiled(x_tangent, logits),
+    )
+
+
 def _double_backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     grad, logits, x = ctx.saved_tensors
-    samples = logits.shape[0] // x.shape[0]
     p = torch.sigmoid(logits)
-    tiled = x.to(logits.dtype).repeat(samples, 1)
-    grad_grad = (outer * (tiled - p)).sum(1)
+    grad_grad = (outer * (_tiled(x, logits) - p)).sum(1)
     grad_logits = -outer * grad[:, None] * p * (1 - p)
     grad_x = None
     if ctx.needs_input_grad[2]:
-        grad_x = (outer * grad[:, None]).reshape(samples, *x.shape).sum(0)
+        grad_x = (outer * grad[:, None]).reshape(-1, *x.shape).sum(0)
     return grad_grad, grad_logits, grad_x
 
 
@@ -106,10 +136,8 @@ def _gradient_batched(
 
 
 torch.library.register_fake("hvae::bernoulli", _shape)
-torch.library.register_autograd("hvae::bernoulli", _backward, setup_context=_remember)
+register_derivatives("bernoulli", _remember, _backward, _push)
 torch.library.register_vmap("hvae::bernoulli", _batched)
 torch.library.register_fake("hvae::bernoulli_backward", _gradient_shape)
-torch.library.register_autograd(
-    "hvae::bernoulli_backward", _double_backward, setup_context=_remember
-)
+register_derivatives("bernoulli_backward", _remember, _double_backward, _push_gradient)
 torch.library.register_vmap("hvae::bernoulli_backward", _gradient_batched)

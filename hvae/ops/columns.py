@@ -9,7 +9,8 @@ from torch import Tensor
 
 from hvae.ops.checks import ambient_dimensions, check_real, index_of
 from hvae.ops.compiled import C
-from hvae.ops.quantities import VMF_QUANTITIES, gradient, second_derivative
+from hvae.ops.derivatives import register_derivatives
+from hvae.ops.quantities import VMF_QUANTITIES, gradient, pushed, second_derivative
 
 
 def log_area(m: int) -> float:
@@ -91,6 +92,13 @@ def _filled(like: Tensor, values: Sequence[float]) -> Tensor:
     return torch.stack([like.new_full((), value) for value in values])
 
 
+def _push(inputs: tuple[Any, ...], output: tuple[Tensor, Tensor], tangents: Any) -> Any:
+    k, orders, quantity = inputs
+    return pushed(
+        tangents[0], output[1], _filled(k, orders), k, quantity, lambda q: C.columns(k, orders, q)
+    )
+
+
 def _batched(
     info: Any, in_dims: tuple[Any, ...], k: Tensor, orders: list[float], quantity: int
 ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
@@ -98,5 +106,5 @@ def _batched(
 
 
 torch.library.register_fake("hvae::columns", _shapes)
-torch.library.register_autograd("hvae::columns", _backward, setup_context=_remember)
+register_derivatives("columns", _remember, _backward, _push)
 torch.library.register_vmap("hvae::columns", _batched)

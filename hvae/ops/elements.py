@@ -9,7 +9,14 @@ from torch import Tensor
 from hvae.ops.batching import batch_first
 from hvae.ops.checks import check_real, index_of
 from hvae.ops.compiled import C
-from hvae.ops.quantities import QUANTITIES, gradient, second_derivative
+from hvae.ops.derivatives import register_derivatives
+from hvae.ops.quantities import QUANTITIES, gradient, pushed, second_derivative
+
+NO_DERIVATIVE_IN_ORDER = (
+    "the derivative of a Bessel function in its order is not offered; detach the order"
+)
+
+MOST_SHARED = 1e5  # beyond, the prepared polynomials of one order leave out terms that count
 
 
 def bessel(order: float | Tensor, k: Tensor, quantity: str) -> tuple[Tensor, Tensor]:
@@ -29,8 +36,9 @@ def bessel(order: float | Tensor, k: Tensor, quantity: str) -> tuple[Tensor, Ten
     Raises:
         ValueError, TypeError: for a wrong name, shape or dtype.
 
-    Accuracy: as `vmf`, for orders to 1e5; log I_nu to 1e-15 (float32: 3e-7) of the larger of its
-    magnitude and sqrt(nu^2 + k^2). DLMF 10.25.2, 10.41.3.
+    Accuracy: as `vmf`, for orders to 1e300 (float32: 1e38), where a value is a normal number;
+    log I_nu to 1e-15 (float32: 3e-7) of the larger of its magnitude and sqrt(nu^2 + k^2). DLMF
+    10.25.2, 10.41.3.
     """
     index = index_of(quantity, QUANTITIES, "quantity")
     check_real("k", k)
@@ -44,6 +52,8 @@ def bessel(order: float | Tensor, k: Tensor, quantity: str) -> tuple[Tensor, Ten
         return value, slope
     if not 0 <= order < math.inf:
         return k * math.nan, k * math.nan
+    if order > MOST_SHARED:
+        return bessel(torch.full_like(k, order), k, quantity)
     value, slope = C.columns(k[..., None], [float(order)], index)
     return value[..., 0], slope[..., 0]
 
@@ -63,7 +73,7 @@ def _backward(
     ctx: Any, grad_value: Tensor | None, grad_slope: Tensor | None
 ) -> tuple[None, Tensor | None, None]:
     if ctx.needs_input_grad[0]:
-        raise RuntimeError("the derivative of a Bessel function in its order is not offered")
+        raise RuntimeError(NO_DERIVATIVE_IN_ORDER)
     order, k, slope = ctx.saved_tensors
 
     def evaluate(quantity: int) -> tuple[Tensor, Tensor]:
@@ -76,6 +86,13 @@ def _backward(
     return None, gradient(grad_value, grad_slope, slope, second), None
 
 
+def _push(inputs: tuple[Any, ...], output: tuple[Tensor, Tensor], tangents: Any) -> Any:
+    order, k, quantity = inputs
+    if tangents[0] is not None:
+        raise RuntimeError(NO_DERIVATIVE_IN_ORDER)
+    return pushed(tangents[1], output[1], order, k, quantity, lambda q: C.elements(order, k, q))
+
+
 def _batched(
     info: Any, in_dims: tuple[Any, ...], order: Tensor, k: Tensor, quantity: int
 ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
@@ -85,5 +102,5 @@ def _batched(
 
 
 torch.library.register_fake("hvae::elements", _shapes)
-torch.library.register_autograd("hvae::elements", _backward, setup_context=_remember)
+register_derivatives("elements", _remember, _backward, _push)
 torch.library.register_vmap("hvae::elements", _batched)

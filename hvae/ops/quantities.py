@@ -4,6 +4,7 @@ Every quantity comes with its first derivative. Its second is the first of anoth
 its first is one: L' = A (DLMF 10.29.4), (k - L)' = 1 - A, KL' = k A'.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -22,6 +23,7 @@ _DERIVATIVE = {
     "one_minus_A": ("dA", -1.0),
     "KL": ("dKL", 1.0),
 }
+_WITHOUT_SECOND = ("dA", "dKL")
 
 
 def second_derivative(
@@ -42,7 +44,7 @@ def second_derivative(
     if name in ("log_iv", "log_ive"):
         slope_of_ratio = evaluate(QUANTITIES.index("A"))[1]
         return slope_of_ratio - torch.where(order == 0, 0, order / k**2)
-    if name not in _DERIVATIVE:
+    if name in _WITHOUT_SECOND:
         raise RuntimeError(f"{name} of hvae has no derivative beyond the first")
     derivative, sign = _DERIVATIVE[name]
     return sign * evaluate(QUANTITIES.index(derivative))[1]
@@ -68,3 +70,26 @@ def gradient(
         from_slope = grad_slope * second()
         grad = from_slope if grad is None else grad + from_slope
     return grad
+
+
+def pushed(
+    tangent: Tensor,
+    slope: Tensor,
+    order: Tensor,
+    k: Tensor,
+    quantity: int,
+    evaluate: Callable[[int], tuple[Tensor, Tensor]],
+) -> tuple[Tensor, Tensor]:
+    """The tangents of the value and of its slope (forward mode).
+
+    That of the slope of dA and dKL, which has no derivative, is NaN: whether it will be used is not
+    known here.
+
+    Args:
+        tangent: of k.
+        slope: the derivative of the value.
+        order, k, quantity, evaluate: as in `second_derivative`.
+    """
+    if QUANTITIES[quantity] in _WITHOUT_SECOND:
+        return tangent * slope, torch.full_like(slope, math.nan)
+    return tangent * slope, tangent * second_derivative(evaluate, quantity, order, k)

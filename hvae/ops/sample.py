@@ -1,7 +1,8 @@
 """The op `sample`: one draw of every shell of every row, its angle and its divergence.
 
 Draws are random fields with unbiased gradients, not differentiable functions of their random
-numbers: there is no double backward through `sample`, and asking for one raises.
+numbers: there is no double backward through `sample`, and asking for one raises. Forward mode moves
+a draw by the same field.
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hvae.ops.batching import batch_first
+from hvae.ops.batching import batch_first, replayed
 from hvae.ops.checks import ambient_dimensions, check_real, check_shell, index_of
 from hvae.ops.compiled import C
+from hvae.ops.derivatives import (
+    Tangents,
+    define,
+    register_derivatives,
+    register_no_derivatives,
+)
 
 # In the order of `enum class AngleGradient` (csrc/arguments/sample.h).
 KAPPA_GRADIENTS = ("implicit", "naive")
@@ -151,11 +158,91 @@ def _backward(
     return grad_raw, grad_kappa, None, None, None, None, None
 
 
-def _no_second_backward(ctx: Any, *_: Tensor | None) -> None:
-    raise RuntimeError(
-        "a draw of hvae.ops.sample has no second derivative: its gradient is an unbiased field, "
-        "not the derivative of a function"
+def _push(inputs: tuple[Any, ...], output: _Draw, tangents: Tangents) -> Any:
+    raw_directions, kappa, dims, rng, _, gradient, shell = inputs
+    z, v, theta, kl, kl_slope = output
+    raw_tangent, kappa_tangent = (
+        torch.zeros_like(x) if t is None else t
+        for x, t in zip((raw_directions, kappa), tangents[:2], strict=True)
     )
+    draws = raw_directions, kappa, z, v, theta
+    moved = C.sample_tangent(*draws, raw_tangent, kappa_tangent, list(dims), rng, gradient, shell)
+    return moved, None, None, kappa_tangent * kl_slope, None
+
+
+def _tangent(
+    raw_directions: Tensor,
+    kappa: Tensor,
+    z: Tensor,
+    v: Tensor,
+    theta: Tensor,
+    raw_tangent: Tensor,
+    kappa_tangent: Tensor,
+    dims: list[int],
+    rng: Tensor,
+    gradient: int,
+    shell: int,
+) -> Tensor:
+    """What moves z [samples, rows, sum(dims)] in forward mode: the field of `sample_backward`.
+
+    dz = w dmu - (z.dmu) mu + dtheta (w t - sin(theta) mu), w = mu.z, t the unit tangent at mu
+    towards z, of which a few eps/theta are lost.
+    """
+    mean, mean_tangent, turning = [], [], []
+    for raw, change, point, beside in zip(
+        *(x.split(dims, -1) for x in (raw_directions, raw_tangent, z)),
+        v.unbind(-1),
+        strict=True,
+    ):
+        mu, moved = _direction(raw, change)
+        mean.append(mu)
+        mean_tangent.append(moved)
+        across = (point - mu) + beside[..., None] * mu
+        across = across - (across * mu).sum(-1, keepdim=True) * mu
+        sine = torch.linalg.vector_norm(across, dim=-1, keepdim=True)
+        away = torch.where(sine > 0, across / sine, 0)
+        turning.append((1 - beside)[..., None] * away - sine * mu)
+    turn, angle = torch.cat(turning, -1), torch.empty_like(theta)
+    first_sample = torch.tensor([0, 0, 0, 1], device=rng.device)
+    nothing, at_mode = torch.zeros_like(kappa), torch.zeros_like(kappa)
+    for i in range(len(z)):  # dtheta/dkappa is what a unit gradient along the turning brings back
+        angle[i] = C.sample_backward(
+            turn[i : i + 1],
+            nothing,
+            raw_directions,
+            kappa,
+            theta[i : i + 1],
+            at_mode,
+            dims,
+            rng + i * first_sample,
+            gradient,
+            shell,
+        )[1]
+    angle = angle * kappa_tangent
+    parts = []
+    for i, (mu, change, point, towards) in enumerate(
+        zip(mean, mean_tangent, z.split(dims, -1), turning, strict=True)
+    ):
+        rotated = (1 - v[..., i : i + 1]) * change - (point * change).sum(-1, keepdim=True) * mu
+        parts.append(rotated + angle[..., i : i + 1] * towards)
+    return torch.cat(parts, -1)
+
+
+def _direction(raw: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
+    """raw / |raw| along the last axis and its tangent; of zero e_1 and 0."""
+    largest = raw.abs().amax(-1, keepdim=True)
+    reduced = raw / largest  # whose squares neither overflow nor vanish
+    length = torch.linalg.vector_norm(reduced, dim=-1, keepdim=True)
+    first = torch.eye(1, raw.shape[-1], dtype=raw.dtype, device=raw.device)
+    mu = torch.where(largest > 0, reduced / length, first)
+    flat = change - (change * mu).sum(-1, keepdim=True) * mu
+    return mu, torch.where(largest > 0, flat / largest / length, 0)
+
+
+NO_SECOND_DERIVATIVE = (
+    "a draw of hvae.ops.sample has no second derivative: its gradient is an unbiased field, "
+    "not the derivative of a function"
+)
 
 
 def _batched(
@@ -192,16 +279,24 @@ def _batched(
     return (*draws, *by_row), (1, 1, 1, 0, 0)
 
 
-def _gradient_batched(info: Any, in_dims: tuple[Any, ...], *_: Any) -> None:
-    raise ValueError(
-        "the gradient of hvae.ops.sample can not be batched by vmap: "
-        "batch the draw, then take one gradient"
-    )
-
-
+define(
+    "sample_tangent(Tensor raw_directions, Tensor kappa, Tensor z, Tensor v, Tensor theta, "
+    "Tensor raw_tangent, Tensor kappa_tangent, int[] dims, Tensor rng, int gradient, int shell) "
+    "-> Tensor",
+    _tangent,
+    lambda raw_directions, kappa, z, *_: torch.empty_like(z),
+)
 torch.library.register_fake("hvae::sample", _shapes)
-torch.library.register_autograd("hvae::sample", _backward, setup_context=_remember)
-torch.library.register_vmap("hvae::sample", _batched)
 torch.library.register_fake("hvae::sample_backward", _gradient_shapes)
-torch.library.register_autograd("hvae::sample_backward", _no_second_backward)
-torch.library.register_vmap("hvae::sample_backward", _gradient_batched)
+register_derivatives("sample", _remember, _backward, _push)
+for _name in ("sample_backward", "sample_tangent"):
+    register_no_derivatives(_name, NO_SECOND_DERIVATIVE)
+torch.library.register_vmap("hvae::sample", _batched)
+torch.library.register_vmap(
+    "hvae::sample_backward",
+    replayed(C.sample_backward, rng=7, theta=4, by_sample=(0, 4), out_axis=0),
+)
+torch.library.register_vmap(
+    "hvae::sample_tangent",
+    replayed(C.sample_tangent, rng=8, theta=4, by_sample=(2, 3, 4), out_axis=1),
+)

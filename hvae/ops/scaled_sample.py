@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hvae.ops.batching import batch_first
+from hvae.ops.batching import batch_first, replayed
 from hvae.ops.checks import ambient_dimensions, check_real, check_shell, index_of
 from hvae.ops.compiled import C
+from hvae.ops.derivatives import register_derivatives, register_no_derivatives
 from hvae.ops.sample import KAPPA_GRADIENTS
 
 # In the order of `enum class ScaleFrame` (csrc/arguments/scaled_sample.h).
@@ -177,10 +178,10 @@ def _backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
     return (*grads, *(None,) * 7)
 
 
-def _no_second_backward(ctx: Any, *_: Tensor | None) -> None:
+def _no_forward_mode(*_: Any) -> Any:
     raise RuntimeError(
-        "a draw of hvae.ops.scaled_sample has no second derivative: its gradient is an unbiased "
-        "field, not the derivative of a function"
+        "hvae.ops.scaled_sample has no forward mode; allowed: reverse mode (backward, "
+        "torch.func.grad, vjp)"
     )
 
 
@@ -211,16 +212,16 @@ def _batched(
     return (*draws, *(x.unflatten(0, (batch, rows)) for x in by_row)), (1,) * 4 + (0,) * 3
 
 
-def _gradient_batched(info: Any, in_dims: tuple[Any, ...], *_: Any) -> None:
-    raise ValueError(
-        "the gradient of hvae.ops.scaled_sample can not be batched by vmap: "
-        "batch the draw, then take one gradient"
-    )
-
-
 torch.library.register_fake("hvae::scaled_sample", _shapes)
-torch.library.register_autograd("hvae::scaled_sample", _backward, setup_context=_remember)
-torch.library.register_vmap("hvae::scaled_sample", _batched)
 torch.library.register_fake("hvae::scaled_sample_backward", _gradient_shapes)
-torch.library.register_autograd("hvae::scaled_sample_backward", _no_second_backward)
-torch.library.register_vmap("hvae::scaled_sample_backward", _gradient_batched)
+register_derivatives("scaled_sample", _remember, _backward, _no_forward_mode)
+register_no_derivatives(
+    "scaled_sample_backward",
+    "a draw of hvae.ops.scaled_sample has no second derivative: its gradient is an unbiased "
+    "field, not the derivative of a function",
+)
+torch.library.register_vmap("hvae::scaled_sample", _batched)
+torch.library.register_vmap(
+    "hvae::scaled_sample_backward",
+    replayed(C.scaled_sample_backward, rng=8, theta=5, by_sample=(0, 5), out_axis=0),
+)

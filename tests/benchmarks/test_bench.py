@@ -39,7 +39,7 @@ from hvae.errors import Diverged
 COMMAND = [sys.executable, "-c", "import sys; from hvae.cli import main; sys.exit(main())", "bench"]
 
 SECTIONS = ["special functions", "draws", "training step", "evaluation", "learned prior"]
-SECTIONS += ["bandwidth", "checkpoints"]
+SECTIONS += ["bandwidth", "checkpoints", "many shells"]
 KEYS = {"section", "case", "subject", "unit", "time", "baseline", "baseline_time", "measure"}
 KEYS |= {"ratio", "target", "met"}
 SPREAD = ["median", "q1", "q3", "min", "max", "rounds"]

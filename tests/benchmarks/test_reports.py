@@ -14,6 +14,7 @@ from few import config, digits
 from hvae import data, runs, train
 from hvae.benchmarks.reports import (
     accuracy,
+    clustering,
     commits,
     failures,
     gradients,
@@ -101,7 +102,17 @@ def test_replicas(capsys, monkeypatch):
 
 # ---- input that is wrong -------------------------------------------------------------------------
 
-REPORTS = [accuracy, commits, failures, gradients, many_draws, replicas]
+
+def test_clustering(capsys):
+    """With few rows: ratios that are numbers, and the digits of every way."""
+    pytest.importorskip("faiss")
+    assert clustering.main(["--rows", "200", "--threads", "1"]) == 0
+    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(document["ratios"]) == {"faiss", "hard", "soft"}
+    assert all(0.3 < mean < 0.9 for mean, _ in document["digits"].values())
+
+
+REPORTS = [accuracy, clustering, commits, failures, gradients, many_draws, replicas]
 
 
 @pytest.mark.parametrize("report", REPORTS)
@@ -115,6 +126,8 @@ def test_an_unknown_option_is_refused_in_one_line(report, capsys):
 @pytest.mark.parametrize(
     "report, arguments, option",
     [
+        (clustering, ["--rows", "9"], "--rows"),
+        (clustering, ["--threads", "0"], "--threads"),
         (many_draws, ["--draws", "nan"], "--draws"),
         (many_draws, ["--draws", "0"], "--draws"),
         (many_draws, ["--draws", "few"], "--draws"),

@@ -14,7 +14,7 @@ from torch.distributions import (
 )
 
 from hvae.distributions import HypersphericalUniform, VonMisesFisher, VonMisesFisherProduct
-from hvae.distributions.constraints import Concentrations, UnitVectors
+from hvae.distributions.constraints import Concentrations, Scales, UnitVectors
 
 SHELLS = [(2,), (5,), (2, 3, 7)]
 
@@ -127,3 +127,15 @@ def test_a_guide_through_the_projection(kappa):
     divergence = (guide.log_prob(z) - target.log_prob(z)).mean()
     assert -1 / kappa < divergence < 5 / kappa
     assert torch.autograd.grad(divergence, centre)[0].isfinite().all()
+
+
+def test_scales():
+    """Of any real vector a scale that is allowed, of 0 the scale 1."""
+    for registry in (biject_to, transform_to):
+        transform = registry(Scales())
+        x = torch.tensor([[-800.0, 0.0, 800.0], [0.3, -2.0, 5.0]], dtype=DOUBLE)
+        scale = transform(x)
+        assert Scales().check(scale[1:]).all() and scale[0, 1] == 1
+        assert (scale[0].log().abs() <= 30).all()
+        torch.testing.assert_close(transform.inv(scale)[1], x[1])
+        assert transform.log_abs_det_jacobian(x, scale).shape == (2,)

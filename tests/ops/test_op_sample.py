@@ -133,13 +133,6 @@ def test_vmap_over_streams(dtype):
             assert torch.equal(x[i], y)
 
 
-def test_a_gradient_is_not_batched(dtype):
-    raw, kappa = inputs(12, dtype, grad=True)
-    z, *_ = ops.sample(raw, kappa, DIMS, random.stream(1, "user"))
-    with pytest.raises(ValueError, match="can not be batched by vmap: batch the draw"):
-        torch.vmap(lambda arriving: torch.autograd.grad(z, raw, arriving))(torch.stack((z, -z)))
-
-
 def test_empty_inputs(dtype):
     raw, kappa = inputs(0, dtype, grad=True)
     z, v, theta, kl = ops.sample(raw, kappa, DIMS, random.stream(1, "user"), 3)

@@ -8,6 +8,7 @@ import torch
 from op_inputs import DIMS, WIDTH, inputs, pixels
 
 from hvae import ops, random
+from hvae.distributions import bregman, gamma  # noqa: F401  # ops of their own
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -121,16 +122,50 @@ def log_mixture_backward_samples(dtype):
     yield (torch.randn_like(total), *parts, total)
 
 
+def sample_tangent_samples(dtype):
+    rng = random.stream(1, "user")
+    for rows in (0, 5):
+        raw, kappa = inputs(rows, dtype)
+        z, v, theta, _, _ = C.sample(raw, kappa, DIMS, rng, 2, 0, 3)
+        for gradient in (0, 1):
+            yield (raw, kappa, z, v, theta, raw, kappa, DIMS, rng, gradient, 3)
+
+
+def log_hyp0f1_samples(dtype):
+    for shape in ((7,), (2, 3), (0,)):
+        x, order = torch.rand(shape, dtype=dtype) * 9, torch.rand(shape, dtype=dtype) * 3
+        yield (x.clone().requires_grad_(), order, 0.0)
+        for number in (0.5, 2.5):
+            yield (x.clone().requires_grad_(), None, number)
+
+
+def bregman_samples(dtype):
+    for shape in ((5, 4), (2, 3, 4), (0, 4)):
+        yield (*(torch.rand(shape, dtype=dtype).requires_grad_() for _ in range(2)), DIMS)
+
+
+def gamma_samples(dtype):
+    rng = random.stream(1, "user")
+    for rows in (0, 5):
+        shape = torch.rand(rows, dtype=dtype) * 9 + 0.5
+        yield (shape.requires_grad_(), rng, 3, 1)
+
+
 SAMPLES = {
     "columns": columns_samples,
     "elements": elements_samples,
     "sample": sample_samples,
     "sample_backward": sample_backward_samples,
+    "sample_tangent": sample_tangent_samples,
     "scaled_sample": scaled_sample_samples,
     "scaled_sample_backward": scaled_sample_backward_samples,
     "bernoulli": bernoulli_samples,
     "bernoulli_backward": bernoulli_backward_samples,
     "numbers": numbers_samples,
+    "gamma": gamma_samples,
+    "log_hyp0f1": log_hyp0f1_samples,
+    "log_hyp0f1_slope": log_hyp0f1_samples,
+    "bregman": bregman_samples,
     "log_mixture": log_mixture_samples,
     "log_mixture_backward": log_mixture_backward_samples,
 }

@@ -17,8 +17,9 @@ def close(text, value):
 
 
 def test_special_rows_agree_with_mpmath():
-    sample = np.random.default_rng(1).choice(rows("special"), 40, replace=False)
-    for row in sample:
+    # mpmath has no more terms for larger orders; the script checks each of those rows twice.
+    within = [row for row in rows("special") if float(row["nu"]) < 2e5]
+    for row in np.random.default_rng(1).choice(within, 40, replace=False):
         # k A - L loses 2 log10(1/k) digits and besseli(nu) of large arguments none.
         with mpmath.workdps(60 + 4 * max(0, -int(mpmath.log10(mpmath.mpf(row["kappa"]))))):
             nu, k = mpmath.mpf(row["nu"]), mpmath.mpf(float(row["kappa"]))

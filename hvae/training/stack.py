@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from hvae.errors import Refused
 from hvae.model import VAE, Terms, loss
 from hvae.training.adam import Adam
+from hvae.training.device_steps import Trace
 from hvae.training.divergence import NotFinite
 from hvae.training.protocol import TrainingState
-from hvae.training.step import Inputs, Trace, trace_of
+from hvae.training.step import Inputs, trace_of
 
 Outcome = dict[str, Any] | NotFinite
 

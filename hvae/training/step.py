@@ -166,19 +166,15 @@ class Trainer:
         """
         under_way = Epoch(self, rows, epoch, warmup_factor)
         if self._record is not None and len(rows) >= self.batch_size:
-            under_way.play(self._steps_of(rows, self._record), before_step)
+            whole = _in_memory(rows)
+            under_way.play(self._steps_of(whole, self._record), whole, before_step)
         for inputs in under_way:
             before_step()
             under_way.add(self.step(*inputs))
         return under_way.end()
 
-    def _steps_of(self, rows: Rows, record: Record) -> DeviceSteps:
+    def _steps_of(self, rows: Tensor, record: Record) -> DeviceSteps:
         """The recording for these rows: that of the epoch before where it fits them."""
-        if not isinstance(rows, Tensor):
-            raise Refused(
-                "--cuda-graph: 'on' is not allowed for rows that are read from a file batch by "
-                "batch; allowed: off"
-            )
         if self._device_steps is None or not self._device_steps.takes(rows):
             state = [*self.model.state_dict().values(), *self.optimizer_state().values()]
             self._device_steps = DeviceSteps(
@@ -217,11 +213,17 @@ class Epoch:
         self._traces = Traces()
         self._played = 0
 
-    def play(self, steps: DeviceSteps, before_step: Callable[[], None]) -> None:
-        """Make the steps of all full batches, which come first, by playing them back."""
-        full = len(self.rows) // self.trainer.batch_size
+    def play(self, steps: DeviceSteps, rows: Tensor, before_step: Callable[[], None]) -> None:
+        """Make the steps of all full batches, which come first, by playing them back.
+
+        Args:
+            steps: for these rows, which are those of the epoch.
+            rows: on the device.
+            before_step: as in `Trainer.epoch`.
+        """
+        full = len(rows) // self.trainer.batch_size
         first = self._streams([0])[0]
-        trace, skipped = steps.run(self.rows, self._order, first, self._kl_weights, before_step)
+        trace, skipped = steps.run(rows, self._order, first, self._kl_weights, before_step)
         self._skipped[:full] = skipped
         self._traces.add_joined(trace)
         self._played = full
@@ -295,6 +297,15 @@ class Epoch:
         )
         step = self.trainer.steps - len(self._skipped) + bad
         raise NotFinite(self.number, step, component, "the loss or a gradient")
+
+
+def _in_memory(rows: Rows) -> Tensor:
+    if isinstance(rows, Tensor):
+        return rows
+    raise Refused(
+        "--cuda-graph: 'on' is not allowed for rows that are read from a file batch by batch; "
+        "allowed: off"
+    )
 
 
 def trace_of(terms: Terms, raw_gradient: Tensor) -> Trace:

@@ -151,7 +151,8 @@ def test_the_protocol_loads_no_file():
     parts = {name.split(".")[0] for name in loaded}
     assert parts.isdisjoint({"data", "runs", "cli", "files"})
     assert {name for name in loaded if name.startswith(("training.", "evaluation."))} == {
-        *{"training.protocol", "training.step", "training.divergence", "evaluation.elbo"}
+        *{"training.protocol", "training.step", "training.device_steps", "training.divergence"},
+        "evaluation.elbo",
     }
 
 

@@ -33,9 +33,8 @@ __global__ void divergent_kernel(const float* x, float* out) {
 // Lanes of a tile are at different collectives.
 __global__ void mixed_kernel(const float* x, float* out) {
   const auto tile = cg::tiled_partition<kTile>(cg::this_thread_block());
-  out[threadIdx.x / kTile] = tile.thread_rank() == 3
-                                 ? tile.shfl(x[threadIdx.x], 0)
-                                 : float(tile.ballot(x[threadIdx.x] > 0));
+  out[threadIdx.x / kTile] = tile.thread_rank() == 3 ? tile.shfl(x[threadIdx.x], 0)
+                                                     : float(tile.ballot(x[threadIdx.x] > 0));
 }
 
 // A thread reads what its neighbour wrote, without a barrier.
@@ -90,8 +89,8 @@ const std::map<std::string, Kernel> kKernels = {
 // "right", "wrong", or "depends on the order"; each sum is that of eight ones.
 std::string verdict(Kernel kernel) {
   std::vector<std::vector<float>> results;
-  for (const auto order : {emulator::Order::kForward, emulator::Order::kReverse,
-                           emulator::Order::kRandom}) {
+  for (const auto order :
+       {emulator::Order::kForward, emulator::Order::kReverse, emulator::Order::kRandom}) {
     emulator::set_order(order, 1);
     // Heap blocks of their own, so that AddressSanitizer sees both ends.
     std::vector<float> x(kThreads), out(kThreads / kTile, NAN);

@@ -7,6 +7,8 @@
 #include <cooperative_groups.h>
 #include <cooperative_groups/reduce.h>
 
+#include <utility>
+
 #include "../math/philox.h"
 #include "../torch/shells.h"
 #include "device.h"

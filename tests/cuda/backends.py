@@ -18,7 +18,7 @@ NAMES = ("gcc", "ptx", "gpu")
 # Kernels that nvcc compiled for the emulator: those of float32, or all.
 FLOATS = Build(ptx=True, wanted=lambda key: "float" in key.split())
 EVERY = Build(ptx=True)
-BUILDS = {"gcc": Build(), "sanitized": Build(sanitized=True, optimize="-O1")}
+BUILDS = {"gcc": Build(), "sanitized": Build(sanitized=True)}
 
 
 @dataclass(frozen=True)

@@ -126,3 +126,16 @@ def test_a_missing_file_is_refused_and_a_folder_is_a_problem(tmp_path):
         files.read_json(tmp_path / "x.json")
     with pytest.raises(EnvironmentProblem, match="cannot be read"):
         files.read_json(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system has no posix_fadvise")
+def test_the_whole_of_a_file_is_forgotten(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(b"some")
+    asked = []
+
+    def advise(handle, first, length, advice):
+        asked.append((os.fstat(handle).st_size, first, length, advice))
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    files.forget_cached(tmp_path / "x")
+    assert asked == [(4, 0, 0, os.POSIX_FADV_DONTNEED)]

@@ -36,3 +36,12 @@ def test_log_area():
     for m in (2, 3, 4, 41):
         assert ops.log_area(m) == pytest.approx(reference.log_area(m), rel=1e-15)
     assert math.exp(ops.log_area(3)) == pytest.approx(4 * math.pi)
+
+
+def test_orders_of_another_kind_than_the_arguments_are_refused():
+    k = torch.ones(3, dtype=torch.float64)
+    for order in (torch.ones(2, dtype=torch.float64), torch.ones(3)):
+        with pytest.raises(ValueError, match=r"order has shape .*allowed: a number, or those of k"):
+            ops.bessel(order, k, "log_iv")
+    with pytest.raises(ValueError, match="allowed: "):
+        ops.bessel(1.0, k, "I")

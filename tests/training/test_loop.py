@@ -71,6 +71,16 @@ class TestTrain:
         best = lines(folder)[result["best_epoch"] - 1]
         assert result["validation"] == best["validation"]
 
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_it_works_with_the_threads_that_were_asked_for(self, tmp_path, count):
+        before = torch.get_num_threads()
+        torch.set_num_threads(3 - count)
+        try:
+            asked = config(epochs=1, warmup=1, threads=count)
+            assert train(asked, tmp_path / "run")["threads"] == torch.get_num_threads() == count
+        finally:
+            torch.set_num_threads(before)
+
     def test_it_learns(self, tmp_path):
         train(config(epochs=12, hidden=(64, 32)), tmp_path / "run")
         validation = [line["validation"]["elbo"] for line in lines(tmp_path / "run")]

@@ -38,7 +38,7 @@ class TestHelp:
         named = dict(re.findall(r"^  (--[a-z-]+) ([A-Z_]+) ", capfd.readouterr().out, re.MULTILINE))
         assert set(named.values()) == {
             *("NAME", "LIST", "FILE", "FOLDER", "COLUMN", "SHAPE", "SECONDS"),
-            *("RUN", "INTEGER", "FLOAT"),
+            *("RUN", "WORD", "INTEGER", "FLOAT"),
         }
         for option in ("--prior", "--likelihood", "--network", "--kappa-grad", "--device"):
             assert named[option] == "NAME"

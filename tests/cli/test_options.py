@@ -144,7 +144,7 @@ def test_every_value_of_a_file_reaches_the_run(tmp_path, monkeypatch):
 
 
 def test_every_value_reaches_the_run(tmp_path, monkeypatch):
-    """Of them the device has one value only."""
+    """Of them the device has one value only, and with it --cuda-graph."""
     monkeypatch.setattr(data, "load", lambda name, folder=None, **more: digits())
     monkeypatch.chdir(tmp_path)
     names = [name for name in NAMES if name not in OF_FILES]
@@ -152,7 +152,7 @@ def test_every_value_reaches_the_run(tmp_path, monkeypatch):
     assert main(["train", *typed, "--out", "run", "--quiet"]) == 0
     found, default = read_config(tmp_path / "run"), TrainConfig()
     assert {name: getattr(found, name) for name in names} == {n: OTHERS[n][1] for n in names}
-    only_one = {"device"}
+    only_one = {"device", "cuda_graph"}
     assert {name for name in names if getattr(found, name) == getattr(default, name)} == only_one
 
 

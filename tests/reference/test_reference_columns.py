@@ -11,6 +11,7 @@ import torch
 from hvae import reference
 
 QUANTITIES = ("L", "k_minus_L", "A", "one_minus_A", "dA", "KL", "dKL")
+LARGEST = 200_002  # m of the order 1e5
 SMALLEST_NORMAL = np.finfo(np.float64).tiny
 
 
@@ -23,10 +24,13 @@ def special():
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_vmf_agrees_with_the_table(special, quantity):
-    """The limits that the module states: 1e-13, and 2e-12 for A' just inside the series."""
+    """The limits that the module states: 1e-13, and 2e-12 for A' just inside the series.
+
+    The table has orders beyond, which belong to the kernels alone.
+    """
     bound = 2e-12 if quantity in ("dA", "dKL") else 1e-13
     m, _ = exact.ambient(special["nu"])
-    for dims in np.unique(m):
+    for dims in np.unique(m[m <= LARGEST]):
         rows = (m == dims) & (special[quantity] > SMALLEST_NORMAL)
         kappa = torch.from_numpy(special["kappa"][rows].astype(np.float64))
         value, _ = reference.vmf(kappa[:, None], [int(dims)], quantity)

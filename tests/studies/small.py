@@ -63,12 +63,16 @@ def left(folder):
 
 
 def begin(*arguments, cwd):
-    """`hvae sweep ARGUMENTS` as a process that leads a group of its own."""
+    """`hvae sweep ARGUMENTS` as a process that leads a group of its own, and heeds SIGINT.
+
+    What a shell begins in the background ignores it, tests too.
+    """
     code = "import sys; from hvae.cli import main; sys.exit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "sweep", *map(str, arguments)],
         cwd=cwd,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

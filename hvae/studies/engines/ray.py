@@ -7,6 +7,7 @@ tells of it.
 
 import contextlib
 import os
+import signal
 import socket
 from typing import Any
 
@@ -98,6 +99,8 @@ def _attempt(job: Job) -> Failure | None:
     """In a worker of Ray."""
     import ray
 
+    # Ray cancels by SIGINT, which a cluster that was begun in the background would ignore.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     place = f"Ray node {ray.get_runtime_context().get_node_id()}, process {os.getpid()}"
     try:
         return attempt(job, place)

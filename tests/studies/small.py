@@ -67,12 +67,12 @@ def begin(*arguments, cwd):
 
     What a shell begins in the background ignores it, tests too.
     """
-    code = "import sys; from hvae.cli import main; sys.exit(main())"
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; import sys; from hvae.cli import main; sys.exit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "sweep", *map(str, arguments)],
         cwd=cwd,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

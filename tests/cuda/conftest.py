@@ -1,6 +1,7 @@
 """The CUDA kernels, wherever they can run here, and memory that shows what was not written."""
 
 import os
+import shutil
 
 import backends
 import pytest
@@ -11,12 +12,21 @@ import torch
 ONLY = os.environ.get("HVAE_CUDA_BACKEND")
 
 
-@pytest.fixture(scope="session", params=[ONLY] if ONLY else backends.NAMES)
+def pytest_generate_tests(metafunc):
+    """One library of emulated kernels a process, since two would register the same ops.
+
+    g++ makes it, or nvcc where it is there and is asked for: it takes a minute.
+    """
+    if "backend" in metafunc.fixturenames:
+        asked = thorough.ASKED or "cuda" in metafunc.config.getoption("markexpr")
+        emulated = "ptx" if asked and shutil.which("nvcc") else "gcc"
+        names = [ONLY] if ONLY else [emulated, "gpu"]
+        metafunc.parametrize("backend", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def backend(request):
     """A callable of ops, see `backends.Backend`."""
-    asked = ONLY or thorough.ASKED or "cuda" in request.config.getoption("markexpr")
-    if request.param == "ptx" and not asked:
-        pytest.skip("nvcc takes a minute; for `pytest -m cuda`")
     return backends.open_backend(request.param)
 
 

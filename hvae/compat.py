@@ -4,8 +4,8 @@
     # in place of
     from hyperspherical_vae.distributions import HypersphericalUniform, VonMisesFisher
 
-Its example runs with that one line changed, as do programs that use `rsample`, `sample`,
-`log_prob`, `entropy`, `mean`, `loc`, `scale` and `kl_divergence`. What differs is what was wrong:
+Programs run with that one line changed that use `rsample`, `sample`, `log_prob`, `entropy`, `mean`,
+`loc`, `scale` and `kl_divergence`, as its example does. What differs is what was wrong:
 batch_shape is [B] and event_shape [m] (there [B, m] and []), the gradient to the concentration is
 unbiased, a mean direction may be any unit vector, and stddev is the standard deviation of each
 coordinate (there it is the concentration). docs/coming-from.md has the tables.
@@ -20,7 +20,20 @@ from torch.distributions import Distribution
 from hvae import distributions
 
 
-class VonMisesFisher(distributions.VonMisesFisher):
+class _DrawsByNumber(Distribution):
+    """Draws whose shape may be a number, for a shape of one axis."""
+
+    def rsample(self, shape: int | Sequence[int] = ()) -> Tensor:
+        drawn: Tensor = super().rsample(torch.Size((shape,) if isinstance(shape, int) else shape))
+        return drawn
+
+    def sample(self, shape: int | Sequence[int] = ()) -> Tensor:
+        """As `rsample`, without gradients."""
+        with torch.no_grad():
+            return self.rsample(shape)
+
+
+class VonMisesFisher(_DrawsByNumber, distributions.VonMisesFisher):
     """`hvae.distributions.VonMisesFisher` with concentrations [..., 1].
 
     Args:
@@ -54,15 +67,6 @@ class VonMisesFisher(distributions.VonMisesFisher):
         """The concentrations, [*batch_shape, 1]."""
         return self.concentration[..., None]
 
-    def rsample(self, shape: int | Sequence[int] = ()) -> Tensor:
-        """As ours; a number is a shape of one axis."""
-        return super().rsample((shape,) if isinstance(shape, int) else shape)
-
-    def sample(self, shape: int | Sequence[int] = ()) -> Tensor:
-        """As `rsample`, without gradients."""
-        with torch.no_grad():
-            return self.rsample(shape)
-
     def expand(
         self, batch_shape: Sequence[int], _instance: Distribution | None = None
     ) -> "VonMisesFisher":
@@ -70,7 +74,7 @@ class VonMisesFisher(distributions.VonMisesFisher):
         return self._expanded(VonMisesFisher, batch_shape, _instance)
 
 
-class HypersphericalUniform(distributions.HypersphericalUniform):
+class HypersphericalUniform(_DrawsByNumber, distributions.HypersphericalUniform):
     """`hvae.distributions.HypersphericalUniform` by the INTRINSIC dimension: S^dim in R^{dim+1}.
 
     Args:
@@ -94,15 +98,6 @@ class HypersphericalUniform(distributions.HypersphericalUniform):
     def dim(self) -> int:
         """The intrinsic dimension."""
         return self.dims[0] - 1
-
-    def rsample(self, shape: int | Sequence[int] = ()) -> Tensor:
-        """As ours; a number is a shape of one axis."""
-        return super().rsample((shape,) if isinstance(shape, int) else shape)
-
-    def sample(self, shape: int | Sequence[int] = ()) -> Tensor:
-        """As `rsample`."""
-        with torch.no_grad():
-            return self.rsample(shape)
 
     def expand(
         self, batch_shape: Sequence[int], _instance: Distribution | None = None

@@ -5,7 +5,7 @@ import os
 
 def launched() -> bool:
     """Whether torchrun, or what sets its variables, began this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+    return _number("WORLD_SIZE", 1) > 1 and "RANK" in os.environ
 
 
 def follows() -> bool:
@@ -15,4 +15,10 @@ def follows() -> bool:
 
 def local_rank() -> int:
     """Its number among those of this machine."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _number("LOCAL_RANK", 0)
+
+
+def _number(name: str, otherwise: int) -> int:
+    """A variable that is a count; what else stands there was not set by torchrun."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() else otherwise

@@ -119,14 +119,21 @@ def joined() -> Iterator[Ranks]:
     Tensors on a CPU travel by gloo, those on a GPU by nccl.
 
     Raises:
+        EnvironmentProblem: a variable that torchrun sets is missing or wrong.
         LostRank: the others cannot be found.
     """
     if not launched():
         yield ALONE
         return
     backend = "cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo"
-    with _together():
-        dist.init_process_group(backend, timeout=_PATIENCE)
+    try:
+        with _together():
+            dist.init_process_group(backend, timeout=_PATIENCE)
+    except ValueError as error:
+        raise EnvironmentProblem(
+            "WORLD_SIZE and RANK name several processes, but torch.distributed cannot begin: "
+            f"{' '.join(str(error).split())}; allowed: to be started by torchrun"
+        ) from error
     try:
         yield _Group(dist.get_rank(), dist.get_world_size(), local_rank())
     finally:

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "special": {"ops"},
     "distributions": {"ops"},
     "compat": {"distributions"},
-    "mixture": {"distributions", "ops", "random"},
+    "mixture": {"devices", "distributions", "ops", "random"},
     "latent": {"distributions", "errors", "ops", "registry"},
     "model": {"description", "errors", "latent", "ops", "random", "registry", "rows"},
     "data": {"description", "errors", "extras", "files", "ops", "random", "rows"},

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hvae import ops, random
+from hvae.devices import available_device
 from hvae.mixture.components import (
     Components,
     likeliest,
@@ -65,6 +66,7 @@ class VonMisesFisherMixture(  # scikit-learn has no annotations
     Raises:
         ValueError: from `fit`, for a setting out of range, fewer rows than components, or a single
             feature.
+        Refused: from `fit`, for a device that is not there.
 
     A row of zeros has no direction: it counts for nothing in a fit, and elsewhere as at a right
     angle to every mean.
@@ -230,10 +232,13 @@ class VonMisesFisherMixture(  # scikit-learn has no annotations
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int | np.integer) or value < least):
                 raise ValueError(f"{name} is {value!r}; allowed: integers from {least} on")
+        if not math.isfinite(self.tol):
+            raise ValueError(f"tol is {self.tol!r}; allowed: finite, below 0 to go on to max_iter")
         if not 0 < self.max_concentration < math.inf:
             raise ValueError(
                 f"max_concentration is {self.max_concentration!r}; allowed: above 0, finite"
             )
+        available_device(self.device)
         return Rules(
             self.assignment == "hard",
             self.concentration == "own",

@@ -238,20 +238,20 @@ def _refuse(state: TrainingState, first: TrainingState) -> None:
         )
         if not known:
             raise Refused(
-                f"--replicas: the {name} is not made of linear layers, ReLU and gates alone; "
+                f"replicas: the {name} is not made of linear layers, ReLU and gates alone; "
                 "allowed: --network mlp or gated, or 1 replica"
             )
     for name in _ALIKE:
         found, wanted = getattr(state.settings, name), getattr(first.settings, name)
         if found != wanted:
             raise Refused(
-                f"--replicas: {name} is {found} of one and {wanted} of another; allowed: replicas "
+                f"replicas: {name} is {found} of one and {wanted} of another; allowed: replicas "
                 "that differ in seed and latent space"
             )
     one, other = ([*_shapes(each), each.progress.epoch] for each in (state, first))
     if one != other:
         raise Refused(
-            "--replicas: the networks have other widths, or are at other epochs; allowed: latent "
+            "replicas: the networks have other widths, or are at other epochs; allowed: latent "
             "spaces of one size, on the same data, from the same epoch on"
         )
 

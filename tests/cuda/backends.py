@@ -14,7 +14,6 @@ from translation.build import Build, cached
 from hvae import build
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("gcc", "ptx", "gpu")
 # Kernels that nvcc compiled for the emulator: those of float32, or all.
 FLOATS = Build(ptx=True, wanted=lambda key: "float" in key.split())
 EVERY = Build(ptx=True)
@@ -26,7 +25,7 @@ class Backend:
     """The kernels as functions of tensors on the CPU.
 
     Attributes:
-        name: one of `NAMES`, or "sanitized".
+        name: "gcc", "ptx", "gpu" or "sanitized".
         ops: the namespace of torch that has them.
         device: where they take their tensors.
         dtypes: that they are built for.

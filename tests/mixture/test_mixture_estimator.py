@@ -318,6 +318,8 @@ def test_copies(tmp_path):
         ({"max_iter": 0}, "max_iter is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"max_concentration": math.inf}, "max_concentration is inf; allowed: above 0, finite"),
+        ({"device": "cuda:99"}, "--device: cuda:99"),
+        ({"tol": math.nan}, "tol is nan; allowed: finite, below 0 to go on to max_iter"),
     ],
 )
 def test_refusals(options, words):

@@ -13,10 +13,10 @@ from few import digits, trainer
 from processes import Command, end_all, hvae, lines, one_line, outcome, tree, until
 
 from hvae import files, ops
-from hvae.errors import Refused
+from hvae.errors import EnvironmentProblem, Refused
 from hvae.evaluation.elbo import elbo
 from hvae.launcher import follows, launched, local_rank
-from hvae.ranks import ALONE, LostRank, Ranks, _Group, _together
+from hvae.ranks import ALONE, LostRank, Ranks, _Group, _together, joined
 from hvae.runs.checkpoints import Checkpoints
 from hvae.training.protocol import TrainingState
 from hvae.training.step import Trainer
@@ -255,6 +255,19 @@ def test_who_speaks(monkeypatch):
     assert launched() and not follows()
     monkeypatch.setenv("RANK", "1")
     assert follows()
+    for text in ("", "two", "-2"):  # not torchrun's
+        monkeypatch.setenv("WORLD_SIZE", text)
+        assert not launched() and not follows()
+
+
+def test_variables_without_the_address_are_refused_in_one_line(monkeypatch):
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    allowed = "MASTER_ADDR.*; allowed: to be started by torchrun"
+    with pytest.raises(EnvironmentProblem, match=allowed), joined():
+        pass
 
 
 def test_every_rank_has_a_gpu_of_its_own(monkeypatch):

@@ -181,19 +181,19 @@ def test_states_that_were_restored_are_stacked_where_they_were():
 class TestRefused:
     def test_a_network_of_other_layers(self):
         one = TrainingState(config(), few.batch_normalized(), digits(), [1.0, 1.0])
-        with pytest.raises(Refused, match="--replicas: the .* allowed: --network mlp or gated"):
+        with pytest.raises(Refused, match="replicas: the .* allowed: --network mlp or gated"):
             Stack([one])
 
     @pytest.mark.parametrize("name", ["lr", "samples", "batch_size", "epochs", "lookahead"])
     def test_other_settings(self, name):
         value = {"lr": 0.5}.get(name, 7)
         pair = [*states(REPLICAS[:1]), *states(REPLICAS[1:2], **{name: value})]
-        with pytest.raises(Refused, match=f"--replicas: {name} is {value} of one and .* of anothe"):
+        with pytest.raises(Refused, match=f"replicas: {name} is {value} of one and .* of anothe"):
             Stack(pair)
 
     @pytest.mark.parametrize("other", [{"shells": "6"}, {"shells": "5", "hidden": (16, 8)}])
     def test_other_widths(self, other):
-        with pytest.raises(Refused, match="--replicas: the networks have other widths"):
+        with pytest.raises(Refused, match="replicas: the networks have other widths"):
             Stack([*states(REPLICAS[:1]), *states([other])])
 
     def test_other_epochs(self):

@@ -81,9 +81,11 @@ __device__ void fit_finish(const FittedOrder& order, float k, FitPlace p, float&
                            float& slope) {
   const float vd = k * p.t;
   if constexpr (kQuantity == Quantity::kLogNorm) {
-    const float y = p.t * p.t;
-    const float head = vd * fmaf(y, 1.0f - order.g, order.g);
-    value = fmaf(-order.half_d, fit_log1p(vd * y * value), head);
+    // head + low is g k t: L is close to it, and takes no rounding of its products.
+    const float y = p.t * p.t, g = fmaf(y, 1.0f - order.g, order.g);
+    const float head = vd * g;
+    const float low = fmaf(fmaf(k, p.t, -vd), g, fmaf(vd, g, -head));
+    value = head + fmaf(-order.half_d, fit_log1p(vd * y * value), low);
     slope = fminf(fmaf(p.t, slope, p.t), 1.0f);
   } else if constexpr (kQuantity == Quantity::kLogNormComplement) {
     value = order.half_d * fit_log1p(k * value);

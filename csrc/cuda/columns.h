@@ -170,8 +170,7 @@ void launch_fitted_columns(const ColumnsPlace<float>& a, const OrderOf& order_of
     next = filled.next;
     if (filled.count == 0) continue;
     int groups = 1;
-    for (int i = 0; i < filled.orders; ++i)
-      groups = std::max(groups, filled.table.order[i].groups);
+    for (int i = 0; i < filled.orders; ++i) groups = std::max(groups, filled.table.order[i].groups);
     const int64_t rows_a_lane = kFittedRowsALane * kFittedRounds;
     const int64_t rows_a_block = kThreads / filled.count * rows_a_lane;
     const auto blocks = unsigned((a.rows + rows_a_block - 1) / rows_a_block);

@@ -265,10 +265,10 @@ HVAE_FN ValueAndSlope<V> evaluate_zone(const O& order, V k) {
 template <Quantity kQuantity, class O, class V>
 HVAE_FN ValueAndSlope<V> evaluate(const O& order, V k) {
   auto uniform = k >= order.cut();
-  if (!any(uniform)) return evaluate_zone<kQuantity, false>(order, k);
-  if (!any(!uniform)) return evaluate_zone<kQuantity, true>(order, k);
-  auto u = evaluate_zone<kQuantity, true>(order, select(uniform, k, splat<V>(0) + order.cut()));
-  auto s = evaluate_zone<kQuantity, false>(order, select(uniform, splat<V>(0), k));
+  ValueAndSlope<V> u{}, s{};
+  if (any(uniform))
+    u = evaluate_zone<kQuantity, true>(order, select(uniform, k, splat<V>(0) + order.cut()));
+  if (any(!uniform)) s = evaluate_zone<kQuantity, false>(order, select(uniform, splat<V>(0), k));
   return {select(uniform, u.value, s.value), select(uniform, u.slope, s.slope)};
 }
 

@@ -7,9 +7,9 @@ import click
 
 from hvae.errors import refused_option
 from hvae.runs.config import TrainConfig, options, parse_widths
-from hvae.studies import break_ups, grid
+from hvae.studies import break_ups, grid, together
 from hvae.studies.cost import estimate
-from hvae.studies.engines import ENGINES, EngineOptions, open_engine
+from hvae.studies.engines import ENGINES, LOCAL, EngineOptions, open_engine
 from hvae.studies.folder import StudyFolder
 from hvae.studies.plan import Plan, plan
 from hvae.studies.search import Search, begun, search
@@ -22,7 +22,7 @@ from ._settings import GroupedCommand, GroupedOption, run_settings
 STUDY, ENGINE = "The study", "Where it runs"
 _OWN = ("shells", "seed")
 _SETTINGS = tuple(name for name in options() if name not in _OWN)
-_WITH_RESUME = {"study", *("engine", "jobs", "slurm", "dry_run", "as_json", "quiet")}
+_WITH_RESUME = {"study", *("engine", "jobs", "replicas", "slurm", "dry_run", "as_json", "quiet")}
 _FAILED = 4
 
 
@@ -120,6 +120,14 @@ def _option(*names: str, group: str, **more: Any) -> Callable[[Decorated], Decor
     group=ENGINE,
 )
 @_option(
+    "--replicas",
+    metavar="N",
+    help="Runs trained in one stack at most, where they differ in seed and latent space alone; "
+    "auto: as many as are quickest here, by a measurement. The default is auto on a GPU, and 1 on "
+    "a CPU.",
+    group=ENGINE,
+)
+@_option(
     "--slurm",
     multiple=True,
     metavar="KEY=VALUE",
@@ -145,6 +153,7 @@ def command(
     study: str | None,
     engine: str,
     jobs: int | None,
+    replicas: str | None,
     slurm: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
@@ -188,6 +197,10 @@ def command(
             costs = estimate(planned, reporter)
         _study.planned(wanted, costs, chosen.slots, as_json)
         return 0
+    if isinstance(wanted, Search) and replicas is not None:
+        raise click.UsageError("--replicas is not allowed with --search.", ctx)
+    runs = () if isinstance(wanted, Search) else wanted.runs
+    count = together.replicas(replicas, runs, engine == LOCAL) if runs else 1
     if out is None:
         raise click.UsageError("Missing option '--out': the folder of the study.", ctx)
     working = open_engine(chosen)
@@ -196,7 +209,7 @@ def command(
         if isinstance(wanted, Search):
             outcome = search(wanted, out, working, **more)
         else:
-            outcome = sweep(wanted, out, working, **more)
+            outcome = sweep(wanted, out, working, replicas=count, **more)
     (show.document if as_json else _study.ended)(outcome)
     return _FAILED if outcome["failed"] else 0
 

@@ -4,6 +4,7 @@
 #include "../arguments/sample.h"
 #include "../math/vmf.h"
 #include "device.h"
+#include "fitted.h"
 #include "orders.h"
 
 namespace hvae {
@@ -13,9 +14,9 @@ namespace {
 // parameters have since CUDA 12.1.
 constexpr int kOrdersALaunch = 8;
 
-template <class T>
+template <class Order>
 struct OrderTable {
-  PreparedOrder<T> order[kOrdersALaunch];
+  Order order[kOrdersALaunch];
   uint8_t order_of[kShellsALaunch];  // columns
   int32_t column[kShellsALaunch];
 };
@@ -65,7 +66,8 @@ struct SortedRows {
 
 // A warp works on one column, so that all its lanes have one order.
 template <Quantity kQuantity, class T>
-__global__ void columns_kernel(ColumnsPlace<T> a, const __grid_constant__ OrderTable<T> table,
+__global__ void columns_kernel(ColumnsPlace<T> a,
+                               const __grid_constant__ OrderTable<PreparedOrder<T>> table,
                                int count) {
   __shared__ SortedRows<T> of_warp[kThreads / kWarp];
   SortedRows<T>& sorted = of_warp[threadIdx.x / kWarp];
@@ -87,36 +89,111 @@ __global__ void columns_kernel(ColumnsPlace<T> a, const __grid_constant__ OrderT
   }
 }
 
-// The columns of some orders, as many as one launch takes from `first` on; returns the next one.
-template <class T, class OrderOf>
-int64_t fill_table(int64_t first, int64_t columns, const OrderOf& order_of, OrderTable<T>& table) {
-  double orders[kOrdersALaunch];
-  int known = 0;
-  int64_t at = first;
-  for (; at < columns && at - first < kShellsALaunch; ++at) {
-    const double nu = order_of(at);
-    const int found = int(std::find(orders, orders + known, nu) - orders);
-    if (found == kOrdersALaunch) break;
-    if (found == known) {
-      orders[known] = nu;
-      table.order[known++] = prepared_order<T>(nu);
-    }
-    table.order_of[at - first] = uint8_t(found);
-    table.column[at - first] = int32_t(at);
+constexpr int kFittedRowsALane = 4;
+constexpr int kFittedRounds = 4;
+
+// Lanes side by side work on columns side by side, so that memory is read and written whole; a lane
+// keeps its column. groups: of terms that the launch's orders need.
+template <Quantity kQuantity, class T>
+__global__ void fitted_columns_kernel(ColumnsPlace<T> a,
+                                      const __grid_constant__ OrderTable<FittedOrder> table,
+                                      int count, int groups) {
+  __shared__ FourTerms terms[2 * kFitGroups][kOrdersALaunch];
+  for (int i = threadIdx.x; i < 2 * kFitGroups * kOrdersALaunch; i += kThreads) {
+    const int group = i / kOrdersALaunch;
+    const FittedOrder& order = table.order[i % kOrdersALaunch];
+    terms[group][i % kOrdersALaunch] =
+        group < kFitGroups ? order.value[group] : order.slope[group - kFitGroups];
   }
-  return at;
+  __syncthreads();
+  const int rows_a_pass = kThreads / count, lane_row = int(threadIdx.x) / count;
+  if (lane_row >= rows_a_pass) return;
+  const int column = table.column[threadIdx.x % count];
+  const int which = table.order_of[threadIdx.x % count];
+  const FittedOrder& order = table.order[which];
+  const int64_t rows_a_block = int64_t(rows_a_pass) * kFittedRowsALane * kFittedRounds;
+  int64_t row = blockIdx.x * rows_a_block + lane_row;
+  const int64_t last = std::min(a.rows, (blockIdx.x + 1) * rows_a_block);
+  for (; row < last; row += rows_a_pass * kFittedRowsALane) {
+    T k[kFittedRowsALane], value[kFittedRowsALane], slope[kFittedRowsALane];
+    HVAE_UNROLL
+    for (int i = 0; i < kFittedRowsALane; ++i) {
+      const int64_t here = row + i * rows_a_pass;
+      k[i] = here < last ? a.k[here * a.k_row + column * a.k_column] : T(0);
+    }
+    fit_evaluate<kQuantity>(order, terms, which, groups, k, value, slope);
+    HVAE_UNROLL
+    for (int i = 0; i < kFittedRowsALane; ++i) {
+      const int64_t here = row + i * rows_a_pass;
+      if (here >= last) continue;
+      a.value[here * a.columns + column] = value[i];
+      a.slope[here * a.columns + column] = slope[i];
+    }
+  }
+}
+
+// The columns from `first` on whose order is prepared, as many as one launch takes. prepare(nu)
+// points to an order, or to none for a column that is another launch's.
+template <class Order>
+struct Filled {
+  OrderTable<Order> table;
+  int64_t next;
+  int count = 0, orders = 0;
+
+  template <class OrderOf, class Prepare>
+  Filled(int64_t first, int64_t columns, const OrderOf& order_of, const Prepare& prepare)
+      : next(first) {
+    double known[kOrdersALaunch];
+    for (; next < columns && count < kShellsALaunch; ++next) {
+      const double nu = order_of(next);
+      const int found = int(std::find(known, known + orders, nu) - known);
+      if (found == orders) {
+        const Order* order = prepare(nu);
+        if (order == nullptr) continue;
+        if (orders == kOrdersALaunch) return;
+        known[orders] = nu;
+        table.order[orders++] = *order;
+      }
+      table.order_of[count] = uint8_t(found);
+      table.column[count++] = int32_t(next);
+    }
+  }
+};
+
+// Of the columns that have a fit.
+template <Quantity kQuantity, class OrderOf>
+void launch_fitted_columns(const ColumnsPlace<float>& a, const OrderOf& order_of,
+                           cudaStream_t queue) {
+  const auto fitted = [](double nu) { return fitted_order(kQuantity, nu); };
+  for (int64_t next = 0; next < a.columns;) {
+    const Filled<FittedOrder> filled(next, a.columns, order_of, fitted);
+    next = filled.next;
+    if (filled.count == 0) continue;
+    int groups = 1;
+    for (int i = 0; i < filled.orders; ++i) groups = std::max(groups, filled.table.order[i].groups);
+    const int64_t rows_a_lane = kFittedRowsALane * kFittedRounds;
+    const int64_t rows_a_block = kThreads / filled.count * rows_a_lane;
+    const auto blocks = unsigned((a.rows + rows_a_block - 1) / rows_a_block);
+    fitted_columns_kernel<kQuantity, float>
+        <<<blocks, kThreads, 0, queue>>>(a, filled.table, filled.count, groups);
+  }
 }
 
 // order_of(column): its order nu.
 template <Quantity kQuantity, class T, class OrderOf>
 void launch_columns(const ColumnsPlace<T>& a, const OrderOf& order_of, cudaStream_t queue) {
-  OrderTable<T> table;
-  for (int64_t first = 0, next = 0; first < a.columns; first = next) {
-    next = fill_table(first, a.columns, order_of, table);
-    const int count = int(next - first);
-    const int64_t pieces = pieces_of(a.rows, count);
+  constexpr bool fits = std::is_same_v<T, float> && has_fit(kQuantity);
+  if constexpr (fits) launch_fitted_columns<kQuantity>(a, order_of, queue);
+  const auto prepared = [](double nu) -> const PreparedOrder<T>* {
+    return fits && fitted_order(kQuantity, nu) ? nullptr : &prepared_order<T>(nu);
+  };
+  for (int64_t next = 0; next < a.columns;) {
+    const Filled<PreparedOrder<T>> filled(next, a.columns, order_of, prepared);
+    next = filled.next;
+    if (filled.count == 0) continue;
+    const int64_t pieces = pieces_of(a.rows, filled.count);
     columns_kernel<kQuantity, T>
-        <<<blocks_for(pieces * kWarp), kThreads, 0, queue>>>(a, table, count);
+        <<<blocks_for(pieces * kWarp), kThreads, 0, queue>>>(a, filled.table, filled.count);
   }
 }
 

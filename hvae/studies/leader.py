@@ -15,6 +15,7 @@ from hvae.errors import HvaeError, Interrupted
 from hvae.observer import Observer
 from hvae.runs.folder import METRICS
 from hvae.runs.metrics import read_metrics
+from hvae.studies import together
 from hvae.studies.engines import Engine, Task
 from hvae.studies.folder import StudyFolder
 from hvae.studies.plan import Plan, PlannedRun
@@ -59,6 +60,17 @@ class Stage:
     until: int | None = None
 
 
+@dataclass(frozen=True)
+class _Given:
+    """Runs that an engine was given, in one task."""
+
+    runs: tuple[PlannedRun, ...]
+    task: Task
+
+
+_NOTHING_LEFT = Failure("its worker has left nothing in the folder of the run", lost=False)
+
+
 @contextlib.contextmanager
 def leading(folder: str | os.PathLike[str], engine: Engine) -> Iterator[StudyFolder]:
     """The folder of a study, which belongs to this process until the block ends.
@@ -91,6 +103,7 @@ class Leader:
         engine: works on the runs.
         slots: how many runs the engine has at a time at most; None: all, and it has a queue.
         observer: told of everything.
+        replicas: how many runs are trained in one stack at most, where they fit together.
 
     Attributes:
         failed: by name of a run, why it is not tried again.
@@ -102,11 +115,13 @@ class Leader:
         engine: Engine,
         slots: int | None,
         observer: StudyObserver,
+        replicas: int = 1,
     ) -> None:
         self.study = study
         self.engine = engine
         self.slots = slots
         self.observer = observer
+        self.replicas = replicas
         self.failed: dict[str, str] = {}
         self._losses: Counter[str] = Counter()
 
@@ -114,46 +129,50 @@ class Leader:
         """Work on some runs of a plan until none has anything left to do, or it has failed."""
         self._plan, self._stage = replace(plan, runs=tuple(runs)), stage
         self._progress = Progress(self.study, self._plan, stage.evaluate, stage.until)
-        waiting = [run for run in reversed(runs) if not self._is_done(run)]
-        tasks: dict[str, tuple[PlannedRun, Task]] = {}
+        left = [run for run in runs if not self._is_done(run)]
+        alone = stage.until is not None  # a stack does not pause
+        waiting = together.batches(left, 1 if alone else self.replicas)[::-1]
+        tasks: list[_Given] = []
         looked = 0.0
         while tasks or waiting:
             while waiting and (self.slots is None or len(tasks) < self.slots):
-                run = waiting.pop()
-                tasks[run.name] = (run, self._submit(run))
-            for name, (run, task) in list(tasks.items()):
-                if task.over():
-                    del tasks[name]
-                    again = self._over(run, task)
-                    if again is not None:
-                        tasks[name] = (run, again)
+                tasks.append(self._submit(waiting.pop()))
+            for given in [given for given in tasks if given.task.over()]:
+                tasks.remove(given)
+                again = self._over(given)
+                if again:
+                    tasks.append(self._submit(again))
             if time.monotonic() - looked > _LOOK:
                 self.observer.standing(self._standing())
                 looked = time.monotonic()
             if tasks:
                 time.sleep(_POLL)
 
-    def _submit(self, run: PlannedRun) -> Task:
-        stage = self._stage
-        return self.engine.submit(Job(str(self.study.path), run.name, stage.evaluate, stage.until))
+    def _submit(self, runs: tuple[PlannedRun, ...]) -> "_Given":
+        stage, names = self._stage, tuple(run.name for run in runs)
+        job = Job(str(self.study.path), names, stage.evaluate, stage.until)
+        return _Given(runs, self.engine.submit(job))
 
-    def _over(self, run: PlannedRun, task: Task) -> Task | None:
-        """Tell of a task that is over; the next one of the same run, if there must be one."""
-        failure = task.failure()
-        if failure is None and not self._is_done(run):
-            failure = Failure("its worker has left nothing in the folder of the run", lost=False)
-        if failure is None:
-            self.observer.run_ended(run.name, self._document(run), self._standing())
-            return None
-        epochs = self._epochs(run.name)
-        before = self._losses.get(f"{run.name}@{epochs}", 0)
-        self._losses[f"{run.name}@{epochs}"] += 1
-        again = failure.lost and before + 1 < LOSSES
+    def _over(self, given: "_Given") -> tuple[PlannedRun, ...]:
+        """Tell of a task that is over; those of its runs that must be given to another one."""
+        failure = given.task.failure()
+        again = []
+        for run in given.runs:
+            if self._is_done(run):
+                self.observer.run_ended(run.name, self._document(run), self._standing())
+            elif self._failed(run, failure or _NOTHING_LEFT):
+                again.append(run)
+        return tuple(again)
+
+    def _failed(self, run: PlannedRun, failure: Failure) -> bool:
+        """Tell of it; whether the run is given to another worker."""
+        place = f"{run.name}@{self._epochs(run.name)}"
+        self._losses[place] += 1
+        again = failure.lost and self._losses[place] < LOSSES
         self.observer.run_failed(run.name, failure, again)
-        if again:
-            return self._submit(run)
-        self.failed[run.name] = failure.text
-        return None
+        if not again:
+            self.failed[run.name] = failure.text
+        return again
 
     def _epochs(self, name: str) -> int:
         try:

@@ -18,6 +18,7 @@ def sweep(
     *,
     slots: int | None = None,
     observer: StudyObserver | None = None,
+    replicas: int = 1,
 ) -> dict[str, Any]:
     """Bring a study to its end, or further than it was.
 
@@ -31,6 +32,8 @@ def sweep(
         engine: works on the runs; it is stopped before this returns.
         slots: how many runs the engine has at a time at most; None: all, and it has a queue.
         observer: told of everything.
+        replicas: how many runs are trained in one stack at most, where they fit together; the
+            figures of each are then those of the run alone up to the order of sums.
 
     Returns:
         "folder", "runs", "completed", "diverged", "failed" (by name, why), "chosen" or None.
@@ -44,7 +47,7 @@ def sweep(
         if study.searches:
             raise Refused(f"--out: {study.path} is of a search; allowed: --search, or a new folder")
         whole = joined(study, plan)
-        leader = Leader(study, engine, slots, observer or StudyObserver())
+        leader = Leader(study, engine, slots, observer or StudyObserver(), replicas)
         leader.finish(whole, whole.runs, Stage(evaluate=not whole.select))
         chosen = _chosen(leader, whole) if whole.select and not leader.failed else None
         return outcome(leader, whole, chosen)

@@ -57,10 +57,13 @@ def attempt(job: Job, place: str) -> Failure | None:
     Raises:
         Interrupted: SIGINT or SIGTERM; training has kept its last epoch.
     """
-    with _log_of(job) as log:
-        log.info("on %s", place)
+    with contextlib.ExitStack() as opened:
+        logs = [opened.enter_context(_log_of(job.folder, name)) for name in job.names]
+        for log in logs:
+            log.info("on %s%s", place, _together(job))
+        log = logs[0]
         try:
-            work(job, LogObserver(log))
+            work(job, [LogObserver(each) for each in logs])
         except HvaeError as error:
             text = " ".join(str(error).split())
         except Interrupted as error:
@@ -98,11 +101,16 @@ def serve(job: Job, environment: Mapping[str, str]) -> None:
     sys.exit(_CRASHED if failure else 0)
 
 
+def _together(job: Job) -> str:
+    count = len(job.names)
+    return f", {count} runs in one stack, of which {job.name} tells of all" if count > 1 else ""
+
+
 @contextlib.contextmanager
-def _log_of(job: Job) -> Iterator[logging.Logger]:
+def _log_of(folder: str, name: str) -> Iterator[logging.Logger]:
     """Appends to the log of a run until the block ends."""
-    log = logging.Logger(job.name, logging.INFO)
-    handler = logging.FileHandler(StudyFolder(job.folder).log(job.name), encoding="utf-8")
+    log = logging.Logger(name, logging.INFO)
+    handler = logging.FileHandler(StudyFolder(folder).log(name), encoding="utf-8")
     log.addHandler(handler)
     try:
         yield log

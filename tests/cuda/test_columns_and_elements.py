@@ -93,6 +93,39 @@ def test_rows_of_several_warps_in_either_zone(backend, rows):
         assert relative(found[0], expected[0]) <= 24
 
 
+# The bars of docs/numerics.md for float32: of a quantity and of its slope.
+BARS = {"L": (5e-7, 5e-7), "k_minus_L": (5e-7, 5e-7), "A": (5e-7, 3e-6), "KL": (1e-6, 3e-6)}
+ORDERS = [0.0, 0.25, 0.5, 1.5, 4.0, 4.5, 19.5, 255.0, 1e3, 1e5]
+
+
+@pytest.mark.parametrize("name", BARS)
+def test_float32_is_as_accurate_as_stated(backend, name):
+    """Fitted orders and, of k - L below 1/2, an order that is not; k about the order too."""
+    index = ops.QUANTITIES.index(name)
+    k = concentrations(200, len(ORDERS), torch.float32)
+    k[100:] = k[100:].log10().div(8).exp() * (torch.tensor(ORDERS, dtype=torch.float32) + 1)
+    found, exact = backend("columns", k, ORDERS, index), CPU.columns(k.double(), ORDERS, index)
+    for a, b, bar in zip(found, exact, BARS[name], strict=True):
+        seen = b.abs() > 1e-36  # below, k^2 loses digits to subnormal numbers
+        assert ((a - b).abs() / b.abs())[seen].max() <= bar
+
+
+@pytest.mark.parametrize("name", BARS)
+def test_concentrations_beyond_the_fits(backend, name):
+    """From 2^60 on the leading terms; and among columns that have a fit, orders that have none."""
+    index, orders = ops.QUANTITIES.index(name), [2e5, *ORDERS, 0.1]
+    ends = torch.tensor([-0.0, 2.0**60, 1.5 * 2.0**60, 1e25, 3e38])
+    k = ends[:, None].expand(-1, len(orders)).contiguous()
+    found, cpu = backend("columns", k, orders, index), CPU.columns(k, orders, index)
+    for a, b, c in zip(found, CPU.columns(k.double(), orders, index), cpu, strict=True):
+        assert relative(a[:, 0], c[:, 0]) <= 24
+        inside = a[:, 1:] if name != "k_minus_L" else a[:, 3:-1]
+        exact = b[:, 1:] if name != "k_minus_L" else b[:, 3:-1]
+        normal = exact >= torch.finfo(torch.float32).tiny
+        assert relative(inside[normal], exact[normal].float()) <= 26
+        assert (inside[~normal] <= torch.finfo(torch.float32).tiny).all()
+
+
 def test_no_rows(backend):
     value, slope = backend("columns", torch.empty(0, 2), [1.0, 2.0], 0)
     assert value.shape == slope.shape == (0, 2)

@@ -350,20 +350,3 @@ def _rest(q):
 def test_refusals(family, words):
     with pytest.raises(ValueError, match=words):
         family()
-
-
-def test_pyro():
-    """SVI with a von Mises-Fisher guide finds the mode of a von Mises-Fisher posterior."""
-    pyro = pytest.importorskip("pyro")
-    pyro.clear_param_store()
-    mu = directions(3).float()
-
-    def model():
-        z = pyro.sample("z", HypersphericalUniform(3))
-        pyro.sample("x", VonMisesFisher(z, torch.tensor(50.0)), obs=mu)
-
-    guide = pyro.infer.autoguide.AutoNormal(model)
-    svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.05}), pyro.infer.Trace_ELBO())
-    for _ in range(300):
-        svi.step()
-    assert guide.median()["z"] @ mu > 0.95

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from mpmath import mp
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.cluster import KMeans
@@ -20,7 +21,7 @@ from hvae import ops, random
 from hvae.distributions import VonMisesFisher
 from hvae.mixture import VonMisesFisherMixture, estimator
 from hvae.mixture.components import Components, assigned, logarithms, near_pairs, shared, totals_of
-from hvae.mixture.fitting import Rules, expected, maximized
+from hvae.mixture.fitting import Rules, expected, iterations, maximized
 from hvae.mixture.rows import DenseRows, SparseRows
 
 DOUBLE = torch.float64
@@ -167,6 +168,62 @@ def test_em_climbs_to_a_stationary_point(concentration, weights):
         torch.testing.assert_close(now.weights, counts / 400, rtol=1e-3, atol=1e-4)
     if concentration == "shared":
         assert len(set(mixture.concentrations_.tolist())) == 1
+
+
+@mp.workdps(40)
+def plain_em(x, components, steps):
+    """Mean log-likelihood before each update, and the last components, in 40 digits by mpmath."""
+    rows = [[mp.mpf(value) for value in row] for row in x.tolist()]
+    means = [[mp.mpf(value) for value in mu] for mu in components.means.tolist()]
+    kappas = [mp.mpf(value) for value in components.concentrations.tolist()]
+    weights = [mp.mpf(value) for value in components.weights.tolist()]
+    m, nu, seen = x.shape[1], mp.mpf(x.shape[1]) / 2 - 1, []
+
+    def log_density(row, mu, k):
+        constant = nu * mp.log(k) - m * mp.log(2 * mp.pi) / 2 - mp.log(mp.besseli(nu, k))
+        return constant + k * mp.fdot(mu, row)
+
+    for _ in range(steps):
+        shares = []
+        for row in rows:
+            terms = [
+                w * mp.exp(log_density(row, mu, k))
+                for w, mu, k in zip(weights, means, kappas, strict=True)
+            ]
+            shares.append([term / sum(terms) for term in terms] + [mp.log(sum(terms))])
+        seen.append(mp.fsum(share[-1] for share in shares) / len(rows))
+        for c in range(len(means)):
+            count = mp.fsum(share[c] for share in shares)
+            total = [
+                mp.fdot([share[c] for share in shares], [r[i] for r in rows]) for i in range(m)
+            ]
+            length = mp.norm(total)
+            means[c], weights[c] = [value / length for value in total], count / len(rows)
+            kappas[c] = mp.findroot(
+                lambda k, a=length / count: mp.besseli(nu + 1, k) / mp.besseli(nu, k) - a,
+                kappas[c],
+            )
+    return [float(value) for value in seen], [float(k) for k in kappas]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("k, m", [(8.0, 3), (60.0, 10), (1e4, 10)])
+def test_em_is_plain_em_in_high_precision(k, m):
+    """Likelihoods of four iterations, and the concentrations after them.
+
+    A logarithm of a density has an error of a few eps (k + |log|), and what a concentration
+    is relatively off by is that of 1 - A, some eps k / m.
+    """
+    x, _, means = clusters(40, m, 3, k, seed=5)
+    start = components_of(torch.nn.functional.normalize(means + 0.1, dim=1), 0.7 * k)
+    rules = Rules(hard=False, own=True, equal_weights=False, most=1e8)
+    steps = list(iterations(DenseRows(x), start, rules, 4, -math.inf))
+    likelihoods, kappas = plain_em(x, start, 4)
+    eps = torch.finfo(DOUBLE).eps
+    found = [step.log_likelihood for step in steps]
+    assert found == pytest.approx(likelihoods, rel=0, abs=16 * eps * (k + m))
+    concentrations = steps[-1].components.concentrations.tolist()
+    assert concentrations == pytest.approx(kappas, rel=64 * eps * k)
 
 
 @pytest.mark.parametrize("assignment", ["soft", "hard"])

@@ -126,7 +126,7 @@ def test_closing_keeps_the_last_epoch(cluster, tmp_path):
     with study.led():
         study.save_plan(plan)
         engine = RayEngine()
-        engine.submit(Job(str(study.path), plan.names[0]))
+        engine.submit(Job(str(study.path), plan.names[:1]))
         run = study.run(plan.names[0])
         wait(lambda: epochs(run) > 1)
         engine.close()

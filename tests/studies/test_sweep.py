@@ -273,7 +273,7 @@ class TestWorker:
         os.system(f"rm -r {again}/runs/digits-4-seed1 {again}/runs/digits-4-seed2/result.json")
         (again / "runs/digits-4-seed2").rename(again / "runs/digits-4-seed1")
         with pytest.raises(Refused, match="holds a run with other settings; allowed: that of"):
-            work(Job(str(again), "digits-4-seed1"))
+            work(Job(str(again), ("digits-4-seed1",)))
 
     def test_it_pauses_after_an_epoch_and_goes_on(self, whole, tmp_path):
         folder, _, _ = whole
@@ -282,9 +282,9 @@ class TestWorker:
             study.save_plan(small())
         run = study.run("digits-4-seed1")
         for until, there in ((2, 2), (2, 2), (1, 2), (3, 3)):
-            work(Job(str(study.path), "digits-4-seed1", evaluate=False, until=until))
+            work(Job(str(study.path), ("digits-4-seed1",), evaluate=False, until=until))
             assert epochs(run) == there and not (run / "result.json").exists()
-        work(Job(str(study.path), "digits-4-seed1", until=4))
+        work(Job(str(study.path), ("digits-4-seed1",), until=4))
         name = "digits-4-seed1"
         assert outcome(run) == outcome(folder / "runs" / name)
 

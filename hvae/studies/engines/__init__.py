@@ -13,7 +13,7 @@ from hvae.errors import Refused, refused_option
 from hvae.studies.engines.engine import Engine, Task
 from hvae.studies.engines.local import MOST_JOBS, LocalEngine, default_jobs, devices_of
 
-__all__ = ["ENGINES", "Engine", "EngineOptions", "Task", "open_engine"]
+__all__ = ["ENGINES", "LOCAL", "Engine", "EngineOptions", "Task", "open_engine"]
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,8 @@ inline void __syncwarp(unsigned mask = 0xffffffffu) { ::emulator::vote(mask, tru
 inline void __syncthreads() { ::emulator::synchronize_block(); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
-inline float __fdividef(float a, float b) { return a / b; }  // a GPU: within 2 ulp
+inline float __fdividef(float a, float b) { return a / b; }   // a GPU: within 2 ulp
+inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }  // a GPU: within 2 ulp
 inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 inline float __saturatef(float x) { return x < 0 ? 0.0f : x > 1 ? 1.0f : x; }

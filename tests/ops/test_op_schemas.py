@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 import pytest
-import torch
 import thorough
+import torch
 from op_inputs import DIMS, WIDTH, inputs, pixels
 
 from hvae import ops, random

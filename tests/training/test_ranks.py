@@ -60,7 +60,7 @@ def done(ranks):
 
 
 def close(run, other, relative=1e-4, epochs=None):
-    """The figures of all epochs, or of the first ones, agree; the issue asks for 1e-4, sums of float32 give 1e-6."""
+    """The figures agree, of all epochs or of the first ones: sums of float32 give 1e-6."""
     for one, two in zip(lines(run)[:epochs], lines(other)[:epochs], strict=True):
         for part in ("train", "validation"):
             for name, value in one[part].items():

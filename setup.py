@@ -120,9 +120,10 @@ def packages():
 ABI3 = os.environ.get("HVAE_ABI3") == "1"
 
 
+# -Og: tests alone run it, and with -O3 it compiles in 25 s, on one core, in place of 13.
 def math_extension():
     return Pybind11Extension(
-        "hvae._math", sources("numpy/*.cpp"), extra_compile_args=[*COMPILE, *QUIET]
+        "hvae._math", sources("numpy/*.cpp"), extra_compile_args=[*COMPILE, *QUIET, "-Og"]
     )
 
 

@@ -173,6 +173,20 @@ def test_import_hvae_is_light():
     assert loaded_by("import hvae") == set()
 
 
+def test_training_and_evaluation_start_without_heavy_packages():
+    """Each of these takes longer to import than an epoch of the digits takes."""
+    code = """
+import sys, tempfile, hvae
+with tempfile.TemporaryDirectory() as folder:
+    hvae.train(hvae.TrainConfig(shells="s3,e2", epochs=1, warmup=1), out=f"{folder}/run")
+    hvae.evaluate_run(f"{folder}/run", samples=2)
+heavy = {"sklearn", "scipy", "pandas", "sympy", "torch._dynamo", "matplotlib"}
+print(*heavy.intersection(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_the_library_never_prints():
     for path in modules():
         calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]

@@ -7,6 +7,7 @@ import exact
 import mpmath
 import numpy as np
 import pytest
+import thorough
 import torch
 
 from hvae import ops, special
@@ -254,9 +255,9 @@ def test_vmap(function):
 @pytest.mark.parametrize("quantity", ["log_iv", "log_ive", "L", "A", "one_minus_A"])
 def test_opcheck(quantity, dtype):
     """The op with an order an element: schema, autograd, fake tensors, dynamic shapes; the op with
-    one order a column is in tests/test_ops.py.
+    one order a column, and this one with other shapes, are in tests/ops/test_op_schemas.py.
     """
-    for shape in ((7,), (3, 2), (0,)):
+    for shape in thorough.count([(3, 2)], [(7,), (3, 2), (0,)]):
         order = torch.rand(shape, dtype=dtype) * 9
         for x in (torch.rand(shape, dtype=dtype) * 30, torch.rand(*shape, 2, dtype=dtype)[..., 0]):
             arguments = (order, x.detach().requires_grad_(), ops.QUANTITIES.index(quantity))

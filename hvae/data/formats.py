@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -55,6 +54,8 @@ def read_mat(
             largest entry is at the label (one-hot). A variable that is not there is left out.
         columns_are_images: the variables have a column an image, not a row.
     """
+    import scipy.io  # heavy, and other formats do not need it
+
     names = [*images.values(), *labels.values()]
     variables = scipy.io.loadmat(io.BytesIO(raw), variable_names=names)
     if columns_are_images:

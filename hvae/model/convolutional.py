@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hvae.description import DataDescription
 from hvae.errors import Refused, refused_option
-from hvae.model.linear import linear
+from hvae.model.linear import Linear
 from hvae.model.network import Network
 
 _ALLOWED = "for conv the channels of one convolution or more and the width of a dense layer"
@@ -57,7 +57,7 @@ class _Encoder(nn.Module):
             layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
         height, width = _sizes(image, len(channels))[-1]
-        self.dense = linear(channels[-1] * height * width + covariates, dense)
+        self.dense = Linear(channels[-1] * height * width + covariates, dense)
 
     def forward(self, x: Tensor) -> Tensor:
         images = x[:, : self.pixels].unflatten(1, self.image)
@@ -87,9 +87,9 @@ class _Decoder(nn.Module):
         sizes = _sizes(image, len(channels))
         self.start = (channels[-1], *sizes[-1])
         self.dense = nn.Sequential(
-            linear(latent_size, dense),
+            Linear(latent_size, dense),
             nn.ReLU(inplace=True),
-            linear(dense, math.prod(self.start)),
+            Linear(dense, math.prod(self.start)),
             nn.ReLU(inplace=True),
         )
         layers: list[nn.Module] = []

@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import nn
 
 from hvae.description import DataDescription
-from hvae.model.linear import linear
+from hvae.model.linear import Linear
 from hvae.model.network import Network
 
 
@@ -17,7 +17,7 @@ def gated_layers(widths: Sequence[int]) -> nn.Sequential:
     """Gated layers of these widths; value and gate of a layer are one matrix product."""
     modules: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
-        modules += [linear(inputs, 2 * outputs), nn.GLU(-1)]
+        modules += [Linear(inputs, 2 * outputs), nn.GLU(-1)]
     return nn.Sequential(*modules)
 
 
@@ -32,5 +32,5 @@ class Gated(Network):
         cls, data: DataDescription, latent_size: int, outputs: int, hidden: Sequence[int]
     ) -> "Gated":
         decoder = gated_layers([latent_size, *reversed(hidden)])
-        decoder.append(linear(hidden[0], outputs))
+        decoder.append(Linear(hidden[0], outputs))
         return cls(gated_layers([data.width, *hidden]), hidden[-1], decoder)

@@ -1,13 +1,12 @@
 """The linear layer of hvae's networks."""
 
-import torch
 from torch import Tensor, nn
 
 from hvae import ops
 
 
 class Linear(nn.Linear):
-    """torch's own, without its initialization and with a choice of who multiplies.
+    """torch's own, with a choice of who multiplies, and weights that are not set yet.
 
     Attributes:
         products: one of `hvae.ops.PRODUCTS`.
@@ -15,13 +14,11 @@ class Linear(nn.Linear):
 
     products = "torch"
 
+    def reset_parameters(self) -> None:
+        """Nothing: torch's initialization would draw from the global generator."""
+
     def forward(self, input: Tensor) -> Tensor:
         return ops.linear(input, self.weight, self.bias, self.products)
-
-
-def linear(inputs: int, outputs: int) -> Linear:
-    """A layer without torch's initialization, which would draw from the global generator."""
-    return Linear(inputs, outputs, device="meta").to_empty(device=torch.get_default_device())
 
 
 def use_products(model: nn.Module, products: str) -> None:

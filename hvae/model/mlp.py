@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import nn
 
 from hvae.description import DataDescription
-from hvae.model.linear import linear
+from hvae.model.linear import Linear
 from hvae.model.network import Network
 
 
@@ -14,7 +14,7 @@ def perceptron(widths: Sequence[int]) -> nn.Sequential:
     """Linear layers with ReLU between."""
     modules: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
-        modules += [linear(inputs, outputs), nn.ReLU(inplace=True)]
+        modules += [Linear(inputs, outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*modules[:-1])
 
 

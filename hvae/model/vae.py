@@ -11,7 +11,7 @@ from hvae.latent import Draw, Mixture, Prior, Product, ProductPosterior
 from hvae.model.initial_weights import initialize
 from hvae.model.learned_priors import LearnedPrior
 from hvae.model.likelihood import Likelihood
-from hvae.model.linear import linear
+from hvae.model.linear import Linear
 from hvae.model.network import Network
 from hvae.rows import Rows
 
@@ -66,7 +66,7 @@ class VAE(nn.Module):
         super().__init__()
         self.latent = latent
         self.encoder = network.encoder
-        self.to_posterior = linear(network.features, latent.raw_width)
+        self.to_posterior = Linear(network.features, latent.raw_width)
         self.decoder = network.decoder
         self.likelihood = likelihood
         self.learned_prior = learned_prior

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hvae import files, random
+from hvae import files, memory, random
 from hvae.data import sources
 from hvae.description import DataDescription
 from hvae.devices import available_device
@@ -179,9 +179,11 @@ def model_of(
 
     Raises:
         Refused: they are of another shape, or not finite.
+        EnvironmentProblem: the model does not fit in memory.
     """
-    with torch.device("meta"):
-        expected = _shapes(assemble(config, description).state_dict())
+    with memory.guarded():
+        model = assemble(config, description)
+    expected = _shapes(model.state_dict())
     found = _shapes(weights)
     wrong = sorted(key for key in expected | found if expected.get(key) != found.get(key))
     if wrong:
@@ -190,7 +192,6 @@ def model_of(
         raise Refused(f"{where} is of another shape: {what}; allowed: weights for {config.shells}")
     if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
         raise Refused(f"{where} is damaged: a weight is not finite")
-    model = assemble(config, description)
     model.load_state_dict(dict(weights))
     return model
 

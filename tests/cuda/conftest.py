@@ -45,7 +45,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if str(item.path).startswith(folder):
             item.add_marker(pytest.mark.cuda)
-            item.add_marker(pytest.mark.xdist_group("cuda"))
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ TARGET = "-DTORCH_TARGET_VERSION=0x020b000000000000"
 NVCC = [
     "-arch=sm_90",
     "-std=c++20",
-    "-O3",
+    "-Xptxas",
+    "-warn-spills,-Werror",
     "--expt-relaxed-constexpr",
     "-DUSE_CUDA",
     TARGET,
@@ -170,10 +171,11 @@ def cached(build: Build, source: Path, name: str) -> Path:
 
 
 def _ptx(path: Path) -> str:
+    """What nvcc makes of a .cu file, of which ptxas makes machine code that spills no register."""
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "kernels.ptx"
-        _run(["nvcc", *NVCC, "-ptx", str(path), "-o", str(target)])
-        return target.read_text()
+        keep = ["--keep", "--keep-dir", folder, "-o", f"{folder}/{path.stem}.o"]
+        _run(["nvcc", *NVCC, "-c", str(path), *keep])
+        return (Path(folder) / f"{path.stem}.ptx").read_text()
 
 
 def _run(command: Sequence[str]) -> None:

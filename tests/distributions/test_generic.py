@@ -18,6 +18,7 @@ from hvae.distributions import (
     HypersphericalUniform,
     HypersphericalUniformProduct,
     PowerSpherical,
+    ProjectedNormal,
     ScaledVonMisesFisher,
     SphericalCauchy,
     VonMisesFisher,
@@ -55,6 +56,7 @@ PARAMETRIC = {
     "spherical Cauchy": lambda *b, **o: SphericalCauchy(
         directions(*b, 4), 0.8 * torch.rand(b, dtype=DOUBLE), **o
     ),
+    "projected normal": lambda *b, **o: ProjectedNormal(directions(*b, 4), kappas(*b), **o),
 }
 ALL = {
     **PARAMETRIC,

@@ -65,7 +65,7 @@ PARAMETERIZATIONS = {
 class Spheres(ComponentFamily):
     """Raw parameters: raw mean directions [R, sum of m] and raw concentrations [R, S]."""
 
-    title = "a von Mises-Fisher shell by ambient dimension"
+    title = "a von Mises-Fisher shell"
     least = 2
 
     m: Tensor

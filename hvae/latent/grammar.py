@@ -27,6 +27,11 @@ class Component:
     def __str__(self) -> str:
         return f"{self.kind}{self.size}"
 
+    @property
+    def on_sphere(self) -> bool:
+        """Whether its points have length 1."""
+        return KINDS[self.kind].on_sphere
+
 
 def allowed() -> str:
     """One line that says what `--shells` takes."""

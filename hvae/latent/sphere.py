@@ -67,6 +67,7 @@ class Spheres(ComponentFamily):
 
     title = "a von Mises-Fisher shell"
     least = 2
+    on_sphere = True
 
     m: Tensor
 

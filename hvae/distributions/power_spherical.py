@@ -84,8 +84,8 @@ class PowerSpherical(RotationallySymmetric):
 
     def _log_normaliser(self) -> Tensor:
         """log of the mean of ((1 + t)/2)^k under the uniform distribution, float64."""
-        a, b = self._beta
-        wide = a.double()
+        b = self._beta[1]
+        wide = self.concentration.double() + b
         constant = math.lgamma(2 * b) - math.lgamma(b)
         return torch.lgamma(wide) - torch.lgamma(wide + b) + constant
 
@@ -97,8 +97,8 @@ class PowerSpherical(RotationallySymmetric):
 
     def kl_to_uniform(self) -> Tensor:
         """k (psi(a) - psi(a + b)) - log normaliser; [*batch_shape]."""
-        a, b = self._beta
-        wide = a.double()
+        b = self._beta[1]
+        wide = self.concentration.double() + b
         mean = torch.digamma(wide) - torch.digamma(wide + b)
         found = self.concentration.double() * mean - self._log_normaliser()
         return found.to(self._number.dtype)

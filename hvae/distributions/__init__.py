@@ -4,6 +4,7 @@
     ScaledVonMisesFisher(loc, concentration, scale)     on S^{m-1}, a width for every direction
     PowerSpherical(loc, concentration)                  on S^{m-1}
     SphericalCauchy(loc, rho)                           on S^{m-1}, with heavy tails
+    ProjectedNormal(loc, concentration)                 on S^{m-1}: a normal vector's direction
     HypersphericalUniform(dim)                          on S^{dim-1}
     VonMisesFisherProduct(loc, concentration, dims)     on S^{m1-1} x S^{m2-1} x ..., one launch
     HypersphericalUniformProduct(dims)                  its uniform distribution
@@ -29,6 +30,7 @@ import hvae.distributions.divergences
 import hvae.distributions.transforms  # noqa: F401
 from hvae.distributions.power_spherical import PowerSpherical
 from hvae.distributions.product import HypersphericalUniformProduct, VonMisesFisherProduct
+from hvae.distributions.projected_normal import ProjectedNormal
 from hvae.distributions.scaled_von_mises_fisher import ScaledVonMisesFisher
 from hvae.distributions.spherical_cauchy import SphericalCauchy
 from hvae.distributions.uniform import HypersphericalUniform
@@ -38,6 +40,7 @@ __all__ = [
     "HypersphericalUniform",
     "HypersphericalUniformProduct",
     "PowerSpherical",
+    "ProjectedNormal",
     "ScaledVonMisesFisher",
     "SphericalCauchy",
     "VonMisesFisher",

@@ -2,7 +2,7 @@
 
     KL(vMF(mu, k) || uniform) = k A - L
     KL(uniform || vMF(mu, k)) = L
-    KL(Power Spherical or spherical Cauchy || uniform)      exact, `kl_to_uniform`
+    KL(Power Spherical, spherical Cauchy or projected normal || uniform)    `kl_to_uniform`
     KL(scaled vMF || uniform)      an unbiased estimate, `ScaledVonMisesFisher.kl_to_uniform`
     KL(vMF(mu1, k1) || vMF(mu2, k2)) = B(k1, k2) + k2 A(k1) |mu1 - mu2|^2 / 2
 

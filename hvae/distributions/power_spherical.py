@@ -83,32 +83,25 @@ class PowerSpherical(RotationallySymmetric):
         return self._shaped(cosine[..., None] * mean + sine[..., None] * across, sample_shape)
 
     def _log_normaliser(self) -> Tensor:
-        """log of the mean of (1 + t)^k under the uniform distribution."""
-        a, b = self._beta
-        wide, k = a.double(), self.concentration.double()
-        found = (
-            k * math.log(2)
-            + torch.lgamma(wide)
-            - torch.lgamma(wide + b)
-            + math.lgamma(2 * b)
-            - math.lgamma(b)
-        )
-        return found.to(self._number.dtype)
+        """log of the mean of ((1 + t)/2)^k under the uniform distribution, float64."""
+        b = self._beta[1]
+        wide = self.concentration.double() + b
+        constant = math.lgamma(2 * b) - math.lgamma(b)
+        return torch.lgamma(wide) - torch.lgamma(wide + b) + constant
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """k log(1 + loc.value) - log normaliser - log |S|, at value [..., m]."""
+        """k log((1 + loc.value)/2) - log normaliser - log |S|, at value [..., m]."""
         v = self._half_squares(value)
-        away = 2 - v
-        power = torch.where(self.concentration > 0, self.concentration * away.log(), 0)
-        return power - self._log_normaliser() - log_area(self.dims)
+        power = torch.where(self.concentration > 0, self.concentration * torch.log1p(-v / 2), 0)
+        return power - (self._log_normaliser() + log_area(self.dims)).to(self._number.dtype)
 
     def kl_to_uniform(self) -> Tensor:
-        """k (log 2 + psi(a) - psi(a + b)) - log normaliser; [*batch_shape]."""
-        a, b = self._beta
-        wide = a.double()
-        mean = math.log(2) + torch.digamma(wide) - torch.digamma(wide + b)
-        found = self.concentration.double() * mean
-        return found.to(self._number.dtype) - self._log_normaliser()
+        """k (psi(a) - psi(a + b)) - log normaliser; [*batch_shape]."""
+        b = self._beta[1]
+        wide = self.concentration.double() + b
+        mean = torch.digamma(wide) - torch.digamma(wide + b)
+        found = self.concentration.double() * mean - self._log_normaliser()
+        return found.to(self._number.dtype)
 
     @property
     def mean(self) -> Tensor:

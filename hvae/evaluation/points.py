@@ -32,7 +32,7 @@ def check_points(latent: Product, z: Tensor, where: str) -> None:
     parts = z.split([component.size for component in latent.components], 1)
     for number, (component, part) in enumerate(zip(latent.components, parts, strict=True), 1):
         off = (part.norm(dim=1) - 1).abs() > UNIT_LENGTH
-        if component.kind == "" and bool(off.any()):
+        if component.on_sphere and bool(off.any()):
             row = int(off.nonzero()[0])
             raise Refused(
                 f"{where}, row {row} (counted from 0): shell {number} has length "

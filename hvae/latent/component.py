@@ -118,12 +118,14 @@ class ComponentFamily(nn.Module, ABC):
     Attributes:
         title: what one is, for help texts.
         least: the smallest size that the grammar allows.
+        on_sphere: whether the points of a component have length 1.
         raw_sizes: how many outputs of the network each part of the family's raw parameters takes.
         raw_owner: int64 [sum(raw_sizes)], for each of those outputs the component it belongs to.
     """
 
     title: ClassVar[str]
     least: ClassVar[int]
+    on_sphere: ClassVar[bool] = False
 
     raw_sizes: tuple[int, ...]
     raw_owner: Tensor

@@ -21,7 +21,7 @@ from hvae.latent.component import (
 class Euclidean(ComponentFamily):
     """Raw parameters: means [R, m] and log variances [R, m]."""
 
-    title = "a Euclidean component"
+    title = "a Euclidean one"
     least = 1
 
     halves: Tensor

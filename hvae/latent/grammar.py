@@ -2,7 +2,8 @@
 
 `10,10,10,11` is S^9 x S^9 x S^9 x S^10, four von Mises-Fisher shells by ambient dimension; `e41`
 is a Euclidean component of 41 dimensions with a diagonal Gaussian posterior; `10,10,e21` mixes
-them. Kinds of other packages have letters of their own (`hvae.latent.kinds`).
+them. `s10` is a shell with a width for every direction, `p10` a Power Spherical one, `c10` a
+spherical Cauchy one. Kinds of other packages have letters of their own (`hvae.latent.kinds`).
 """
 
 import re
@@ -26,14 +27,19 @@ class Component:
     def __str__(self) -> str:
         return f"{self.kind}{self.size}"
 
+    @property
+    def on_sphere(self) -> bool:
+        """Whether its points have length 1."""
+        return KINDS[self.kind].on_sphere
+
 
 def allowed() -> str:
     """One line that says what `--shells` takes."""
-    kinds = " or ".join(
+    kinds = ", ".join(
         f"{prefix}{family.least} to {prefix}{MAX_SIZE} ({family.title})"
         for prefix, family in KINDS.items()
     )
-    return f"sizes separated by commas, each {kinds}, at most {MAX_TOTAL} coordinates in all"
+    return f"ambient sizes separated by commas: {kinds}; at most {MAX_TOTAL} in all"
 
 
 def parse(text: str) -> tuple[Component, ...]:

@@ -27,7 +27,7 @@ class ScaledSpheres(Spheres):
     component's variance is.
     """
 
-    title = "a scaled shell, with a width for every direction"
+    title = "a scaled one"
 
     def __init__(self, sizes: Sequence[int], first: int, options: LatentOptions) -> None:
         super().__init__(sizes, first, options)

@@ -65,8 +65,9 @@ PARAMETERIZATIONS = {
 class Spheres(ComponentFamily):
     """Raw parameters: raw mean directions [R, sum of m] and raw concentrations [R, S]."""
 
-    title = "a von Mises-Fisher shell by ambient dimension"
+    title = "a von Mises-Fisher shell"
     least = 2
+    on_sphere = True
 
     m: Tensor
 

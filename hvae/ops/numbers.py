@@ -1,10 +1,9 @@
 """The op `numbers`: normal and uniform numbers of a random stream."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from hvae.ops.batching import one_by_one
 from hvae.ops.compiled import C
 
 
@@ -48,9 +47,5 @@ def _shape(
     return rng.new_empty((samples, rows, each), dtype=dtype)
 
 
-def _batched(info: Any, in_dims: tuple[Any, ...], *_: Any) -> None:
-    raise ValueError("rng of hvae.ops.normal and uniform can not be batched: ask for more rows")
-
-
 torch.library.register_fake("hvae::numbers", _shape)
-torch.library.register_vmap("hvae::numbers", _batched)
+torch.library.register_vmap("hvae::numbers", one_by_one(C.numbers))

@@ -31,20 +31,17 @@ class Part:
 
     Attributes:
         index: in the list, from 0; a picture counts from 1.
-        kind: as in `--shells`: "" for a shell, "e" for a Euclidean component.
+        kind: as in `--shells`, such as "" for a von Mises-Fisher shell, "e" for a Euclidean one.
         size: how many coordinates; of a shell the ambient dimension m.
         start: the first of them in z.
+        is_shell: whether it is a sphere.
     """
 
     index: int
     kind: str
     size: int
     start: int
-
-    @property
-    def is_shell(self) -> bool:
-        """Whether it is a sphere."""
-        return self.kind == ""
+    is_shell: bool = False
 
     @property
     def columns(self) -> slice:
@@ -106,7 +103,9 @@ class RunView:
         components = self.model.latent.components
         starts = itertools.accumulate((part.size for part in components), initial=0)
         pairs = enumerate(zip(components, starts, strict=False))
-        return tuple(Part(i, part.kind, part.size, start) for i, (part, start) in pairs)
+        return tuple(
+            Part(i, part.kind, part.size, start, part.on_sphere) for i, (part, start) in pairs
+        )
 
     @property
     def circles(self) -> tuple[Part, ...]:

@@ -11,6 +11,7 @@ import pickle
 import pytest
 import torch
 from directions import DOUBLE, directions
+from numpy.polynomial.legendre import leggauss
 from torch.distributions import Independent, biject_to, constraints, kl_divergence
 from torch.func import grad, jvp, vmap
 
@@ -18,6 +19,7 @@ from hvae.distributions import (
     HypersphericalUniform,
     HypersphericalUniformProduct,
     PowerSpherical,
+    ProjectedNormal,
     ScaledVonMisesFisher,
     SphericalCauchy,
     VonMisesFisher,
@@ -55,6 +57,7 @@ PARAMETRIC = {
     "spherical Cauchy": lambda *b, **o: SphericalCauchy(
         directions(*b, 4), 0.8 * torch.rand(b, dtype=DOUBLE), **o
     ),
+    "projected normal": lambda *b, **o: ProjectedNormal(directions(*b, 4), kappas(*b), **o),
 }
 ALL = {
     **PARAMETRIC,
@@ -350,3 +353,35 @@ def _rest(q):
 def test_refusals(family, words):
     with pytest.raises(ValueError, match=words):
         family()
+
+
+def test_power_spherical_keeps_its_digits_in_float32():
+    """log_prob at draws of k = 1e6, of parts below 50, and the divergence k^2/(2m) of a small k.
+
+    A coordinate is off by eps/2, so v by |z - loc| eps/2 sqrt(m) and k v/2 by k/2 times that.
+    """
+    m, k, eps = 5, 1e6, 2.0**-23
+    loc = directions(200, m, dtype=torch.float32)
+    z = PowerSpherical(loc, k).sample()
+    far, near = (torch.nn.functional.normalize(x.double(), dim=-1) for x in (z, loc))
+    expected = PowerSpherical(near, k).log_prob(far)
+    allowed = 50 * eps + k / 2 * (far - near).norm(dim=-1) * eps * math.sqrt(m) / 2
+    assert ((PowerSpherical(loc, k).log_prob(z).double() - expected).abs() <= allowed).all()
+    small = torch.tensor([1e-3, 1e-4])
+    exact = PowerSpherical(loc[0].double(), small.double(), validate_args=False).kl_to_uniform()
+    found = PowerSpherical(loc[0], small).kl_to_uniform()
+    torch.testing.assert_close(found.double(), exact, rtol=2 * eps, atol=0)
+
+
+@pytest.mark.parametrize("m", [5, 11, 301])
+def test_a_long_series_of_the_spherical_cauchy_divergence(m):
+    """The mean of log|u + rho loc|^2 by Gauss-Legendre in the angle; both to 1e-12 of its size."""
+    rho = torch.tensor([0.01, 0.3, 0.9], dtype=DOUBLE)
+    x, weight = (torch.tensor(a, device=rho.device) for a in leggauss(100))
+    cosine = torch.cos(math.pi / 2 * (1 + x))
+    weight = weight * torch.sin(math.pi / 2 * (1 + x)) ** (m - 2)
+    square = 1 + rho[:, None].square() + 2 * rho[:, None] * cosine
+    mean = (weight * square.log()).sum(-1) / weight.sum()
+    expected = (m - 1) * (mean - torch.log1p(-rho.square()))
+    found = SphericalCauchy(directions(m), rho).kl_to_uniform()
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=0)

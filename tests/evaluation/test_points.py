@@ -38,3 +38,11 @@ def test_points_of_the_space_are():
 def test_others_are_refused(z, message):
     with pytest.raises(Refused, match=message):
         check_points(SPACE, z, "z")
+
+
+@pytest.mark.parametrize("kind", ["s", "p", "c"])
+def test_every_kind_of_sphere_is_checked(kind):
+    space = Product(parse(f"e1,{kind}2,3"))
+    check_points(space, changed(0, 0, 5.0), "z")
+    with pytest.raises(Refused, match="shell 2 has length 1.1"):
+        check_points(space, changed(1, 1, 1.1), "z")

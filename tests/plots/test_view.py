@@ -12,7 +12,8 @@ from hvae.plots.view import Part, plain
 
 class TestParts:
     def test_symbols(self):
-        assert Part(0, "", 3, 0).symbol == "S²" and Part(1, "", 11, 3).name == "2: S¹⁰"
+        assert Part(0, "", 3, 0, True).symbol == "S²"
+        assert Part(1, "p", 11, 3, True).name == "2: S¹⁰"
         assert Part(0, "e", 41, 0).symbol == "R⁴¹" and Part(0, "l", 5, 0).symbol == "l5"
 
     def test_the_coordinates_of_the_components_in_order(self, image_view):

@@ -28,6 +28,10 @@ constexpr int kUniformRows = sizeof(R) == 4 ? 14 : kDebyeTerms;
 // takes over.
 template <class R>
 constexpr R kUniformLeast = R(1);
+// In float it takes over earlier at orders below 16: where k is small beside nu the terms of H
+// cancel. At nu = 10 their sizes sum to 3600 at k = 1, which leaves 2e-5 of A', and to 32 at k = 6;
+// at nu = 16, k = 1 to 9. (In double, at nu = 25, k = 1, to 1.)
+constexpr float kUniformLeastBelow = 6, kBelow = 16;
 // Terms of the three series at nu = 0, k = kUniformRadius, the slowest case: the next term is below
 // eps/8 of the sum.
 template <class R>
@@ -40,7 +44,9 @@ template <class V>
 HVAE_FN V uniform_from(V nu) {
   using R = Real<V>;
   V rest = R(kUniformRadius<R> * kUniformRadius<R>) - nu * nu;
-  return larger(square_root(larger(rest, splat<V>(0))), splat<V>(kUniformLeast<R>));
+  V least = splat<V>(kUniformLeast<R>);
+  if constexpr (is_single<V>) least = select(nu < kBelow, splat<V>(kUniformLeastBelow), least);
+  return larger(square_root(larger(rest, splat<V>(0))), least);
 }
 
 // sum_j B_2j / (2j (2j-1) n^(2j-1)), n >= 10 (DLMF 5.11.1): 10 terms leave 2e-19.

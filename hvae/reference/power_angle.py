@@ -53,7 +53,9 @@ def power_angle_slope(k: Tensor, theta: Tensor, m: int) -> Tensor:
     side = torch.where(excess < 0, 1.0, -1.0)
 
     def exponent(delta: Tensor) -> Tensor:
-        return half * delta - total[..., None] * torch.log1p(x[..., None] * torch.expm1(delta))
+        growth = torch.log1p(x[..., None] * torch.expm1(delta))
+        found: Tensor = half * delta - total[..., None] * growth
+        return found
 
     near, far = torch.zeros_like(x), torch.full_like(x, 4 * CUT)
     for _ in range(50):

@@ -4,6 +4,7 @@ import gzip
 import math
 import pathlib
 
+import mpmath
 import numpy as np
 import torch
 
@@ -130,6 +131,25 @@ def exponential_moment(mu, kappa, a):
     pull = special(m, rho, "A") / rho
     slope = value * (pull * (kappa + mu @ a) - special(m, kappa, "A"))
     return value, slope, value * pull * kappa * (a - (mu @ a) * mu)
+
+
+def power_angle_slope(m, k, theta):
+    """d theta/dk of a draw of density (1 + cos theta)^k sin^(m-2) theta, by quadrature in mpmath.
+
+    -int_0^theta (log cos^2(p/2) - its mean) density(p)/density(theta) dp, to 30 digits.
+    """
+    with mpmath.workdps(40):
+        k, theta, b = mpmath.mpf(k), mpmath.mpf(theta), mpmath.mpf(m - 1) / 2
+        mean = mpmath.digamma(k + b) - mpmath.digamma(k + 2 * b)
+
+        def integrand(p):
+            power = 2 * k * mpmath.log(mpmath.cos(p / 2) / mpmath.cos(theta / 2))
+            power += (m - 2) * mpmath.log(mpmath.sin(p) / mpmath.sin(theta))
+            return (2 * mpmath.log(mpmath.cos(p / 2)) - mean) * mpmath.exp(power)
+
+        mode = 2 * mpmath.atan(mpmath.sqrt((m - 2) / (2 * k + m - 2))) if m > 2 else 0
+        cuts = [mode + s / mpmath.sqrt(k + m) for s in (-20, -8, -4, -2, 0, 2, 4, 8, 20)]
+        return -mpmath.quad(integrand, sorted([0, theta, *(c for c in cuts if 0 < c < theta)]))
 
 
 def naive_share(m, kappa):

@@ -6,6 +6,7 @@
 #include "../arguments/columns.h"
 #include "../arguments/elements.h"
 #include "../arguments/numbers.h"
+#include "../arguments/power_angle.h"
 #include "../arguments/sample.h"
 #include "../arguments/scaled_sample.h"
 
@@ -32,6 +33,8 @@ struct CpuKernels {
   Loop<BernoulliArguments<T>> bernoulli;
   Loop<BernoulliArguments<T>> bernoulli_backward;
   Loop<NumbersArguments<T>> numbers;
+  Loop<PowerAngleArguments<T>> power_angle;
+  Loop<PowerAngleArguments<T>> power_angle_slope;
 };
 
 struct CpuTier {

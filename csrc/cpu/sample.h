@@ -59,8 +59,9 @@ struct Draws {
   }
 };
 
-// eps and 1 - eps of every draw: passes over those that are still refused.
-template <class T>
+// eps and 1 - eps of every draw by Wood's scheme or one like it: passes over those that are still
+// refused.
+template <template <class> class Scheme, class T>
 void propose_all(const Stream& stream, uint32_t base, int64_t m, Draws<T>& pending, T* eps,
                  T* rest) {
   using V = Vector<T>;
@@ -73,9 +74,9 @@ void propose_all(const Stream& stream, uint32_t base, int64_t m, Draws<T>& pendi
       const W row = load_words<V>(pending.row + i), sample = load_words<V>(pending.sample + i);
       W n[3];
       proposal_integers<V>(stream, row, sample, base, attempt, n);
-      const Wood<V> wood(load<V>(pending.k + i), T(m));
-      const Proposal<V> p = wood.propose(n[0], n[1]);
-      const auto refused = wood.refused(p, n[2]);
+      const Scheme<V> scheme(load<V>(pending.k + i), T(m));
+      const Proposal<V> p = scheme.propose(n[0], n[1]);
+      const auto refused = scheme.refused(p, n[2]);
       const int lanes = int(least(kLanes<T>, count - i));
       for (int lane = 0; lane < lanes; ++lane) {
         const int at = pending.place[i + lane];
@@ -138,7 +139,7 @@ HVAE_FN void draw_lanes(const SampleArguments<T>& a, int64_t first_task, int64_t
     draws.pad();
     if (m != 3) {
       pending = draws;
-      propose_all(stream, base, m, pending, eps, rest);
+      propose_all<Wood>(stream, base, m, pending, eps, rest);
       for (int i = count; i < count + lanes; ++i) eps[i] = rest[i] = T(0.5);
     }
     for (int i = 0; i < count; i += lanes) {

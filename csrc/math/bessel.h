@@ -28,6 +28,14 @@ constexpr int kUniformRows = sizeof(R) == 4 ? 14 : kDebyeTerms;
 // takes over.
 template <class R>
 constexpr R kUniformLeast = R(1);
+// In float it takes over earlier at orders below 16: where k is small beside nu the terms of H
+// cancel. At nu = 10 their sizes sum to 3600 at k = 1, which leaves 2e-5 of A', and to 32 at k = 6;
+// at nu = 16, k = 1 to 9. (In double, at nu = 25, k = 1, to 1.)
+constexpr float kUniformLeastBelow = 6, kBelow = 16;
+// Times nu + 1: from this concentration on the series takes KL from k - L and 1 - A, not from L and
+// A.
+template <class R>
+constexpr R kComplementFrom = R(1.25);
 // Terms of the three series at nu = 0, k = kUniformRadius, the slowest case: the next term is below
 // eps/8 of the sum.
 template <class R>
@@ -40,7 +48,9 @@ template <class V>
 HVAE_FN V uniform_from(V nu) {
   using R = Real<V>;
   V rest = R(kUniformRadius<R> * kUniformRadius<R>) - nu * nu;
-  return larger(square_root(larger(rest, splat<V>(0))), splat<V>(kUniformLeast<R>));
+  V least = splat<V>(kUniformLeast<R>);
+  if constexpr (is_single<V>) least = select(nu < kBelow, splat<V>(kUniformLeastBelow), least);
+  return larger(square_root(larger(rest, splat<V>(0))), least);
 }
 
 // sum_j B_2j / (2j (2j-1) n^(2j-1)), n >= 10 (DLMF 5.11.1): 10 terms leave 2e-19.
@@ -125,7 +135,7 @@ struct FreeOrder {
   HVAE_FN V log_gamma() const { return log_gamma_1p(nu); }
   HVAE_FN V delta() const { return stirling_delta(nu); }
   HVAE_FN Mask<V> below_one() const { return nu < R(1); }
-  HVAE_FN Mask<V> series_may_exceed() const { return cut() > R(2) * (nu + R(1)); }
+  HVAE_FN Mask<V> series_may_exceed() const { return cut() > kComplementFrom<R> * (nu + R(1)); }
 
   HVAE_FN V D(V w, V T) const { return debye_sum<V, 1>(kDebyeD, w, T); }
   HVAE_FN V G(V w, V T) const { return debye_sum<V, 1>(kDebyeG, w, T); }
@@ -170,7 +180,7 @@ class PreparedOrder {
   HVAE_FN R log_gamma() const { return log_gamma_; }
   HVAE_FN R delta() const { return delta_; }
   HVAE_FN bool below_one() const { return nu < R(1); }
-  HVAE_FN bool series_may_exceed() const { return cut_ > R(2) * (nu + R(1)); }
+  HVAE_FN bool series_may_exceed() const { return cut_ > kComplementFrom<R> * (nu + R(1)); }
 
   template <class V>
   HVAE_FN V D(V w, V) const {

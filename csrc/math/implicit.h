@@ -22,6 +22,29 @@
 namespace hvae {
 inline namespace HVAE_TIER {
 
+// The distance at which an exponent has fallen to -cut, `reach` if it does not fall so far: Newton
+// from the parabola of its slope and curvature at 0, kept inside a bracket, since an exponent need
+// not be concave. at(distance) gives the exponent and its slope.
+template <class V, class At>
+HVAE_FN V distance_to_cut(const At& at, Real<V> cut, V slope, V curvature, V reach) {
+  using R = Real<V>;
+  V root = square_root(slope * slope + R(2) * cut * curvature);
+  V guess = R(2) * cut / larger(root - slope, splat<V>(R(1e-30)));
+  auto whole = !(at(reach * R(0.9990234375)).exponent < -cut);
+  V low = splat<V>(0), high = reach;
+  V x = select(guess < high, guess, R(0.5) * high);
+  for (int i = 0; i < 6; ++i) {
+    auto p = at(x);
+    V excess = p.exponent + cut;
+    low = select(excess > R(0), x, low);
+    high = select(excess > R(0), high, x);
+    V next = x - excess / select(p.slope < R(0), p.slope, splat<V>(-1));
+    auto inside = (next >= low) && (next <= high) && (p.slope < R(0));
+    x = select(inside, next, R(0.5) * (low + high));
+  }
+  return select(whole, reach, smaller(x * R(1.01), reach));
+}
+
 template <class V>
 class ImplicitAngle {
   using R = Real<V>;
@@ -50,27 +73,12 @@ class ImplicitAngle {
     return finish(range, partial(range, 0, 1));
   }
 
-  // The distance at which the exponent has fallen to the cut: Newton from the parabola at theta,
-  // kept inside a bracket, since the exponent is concave only where k cos p + (m-2)/sin^2 p > 0.
   HVAE_FN V extent() const {
     constexpr R cut = is_single<V> ? R(18) : R(36);
     V slope = side_ * (exponent_ * cosine_ * inverse_sine_ - k_ * sine_);
     V curvature = larger(k_ * cosine_ + exponent_ * inverse_sine_ * inverse_sine_, splat<V>(0));
-    V root = square_root(slope * slope + R(2 * cut) * curvature);
-    V guess = R(2 * cut) / larger(root - slope, splat<V>(R(1e-30)));
-    auto whole = !(at(reach_ * R(0.9990234375)).exponent < -cut);
-    V low = splat<V>(0), high = reach_;
-    V x = select(guess < high, guess, R(0.5) * high);
-    for (int i = 0; i < 6; ++i) {
-      Point p = at(x);
-      V excess = p.exponent + cut;
-      low = select(excess > R(0), x, low);
-      high = select(excess > R(0), high, x);
-      V next = x - excess / select(p.slope < R(0), p.slope, splat<V>(-1));
-      auto inside = (next >= low) && (next <= high) && (p.slope < R(0));
-      x = select(inside, next, R(0.5) * (low + high));
-    }
-    return select(whole, reach_, smaller(x * R(1.01), reach_));
+    return distance_to_cut<V>([&](V distance) { return at(distance); }, cut, slope, curvature,
+                              reach_);
   }
 
   // The part of the sum over nodes that nodes first, first + step, ... make: lanes of a GPU share

@@ -135,7 +135,7 @@ HVAE_FN void uniform_zone(const O& order, V k, Terms<V>& t) {
 }
 
 // L = log F, A/k = F'/(2F), A' = P/F^2;
-// KL = k A - L up to k = 2 (nu+1) and -log(F e^-k) - k (1 - A) above.
+// KL = k A - L up to k = 5/4 (nu+1), where the two lose as much, and -log(F e^-k) - k (1 - A) above.
 template <unsigned kNeeds, class O, class V>
 HVAE_FN void series_zone(const O& order, V k, Terms<V>& t) {
   using R = Real<V>;
@@ -158,7 +158,8 @@ HVAE_FN void series_zone(const O& order, V k, Terms<V>& t) {
   }
   if constexpr (kNeeds & kKL) {
     t.KL = k * t.A - t.L;
-    if (any(exceeds)) t.KL = select(k > R(2) * (nu + R(1)), t.complement - k * t.one_minus_A, t.KL);
+    if (any(exceeds))
+      t.KL = select(k > kComplementFrom<R> * (nu + R(1)), t.complement - k * t.one_minus_A, t.KL);
   }
   if constexpr (kNeeds & kLogI) {
     V power = select(nu == R(0), splat<V>(0), nu * log(R(0.5) * k));

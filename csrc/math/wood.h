@@ -43,21 +43,15 @@ HVAE_FN void proposal_integers(const Stream& stream, Word<V> row, Word<V> sample
   }
 }
 
+// Proposals and the angle that they stand for, given b: what Wood's scheme shares with others.
 template <class V>
-struct Wood {
+struct MappedBeta {
   using R = Real<V>;
   using W = Word<V>;
-  V k, b, one_minus_b, tilt;
+  V k, b;
   R d;
 
-  HVAE_FN Wood(V concentration, R m) : k(concentration), d(m - R(1)) {
-    V twice = R(2) * k;
-    V root = square_root(twice * twice + d * d);
-    V denominator = twice + root;
-    b = d / denominator;
-    one_minus_b = (twice + twice * (twice / (root + d))) / denominator;
-    tilt = twice * b / (b + R(1));
-  }
+  HVAE_FN MappedBeta(V concentration, R m) : k(concentration), d(m - R(1)) {}
 
   HVAE_FN Proposal<V> propose(W n1, W n2) const {
     V V1 = splat<V>(0), rest = splat<V>(1);
@@ -76,18 +70,35 @@ struct Wood {
     return {select(high, most, least), select(high, least, most)};
   }
 
-  HVAE_FN Mask<V> refused(const Proposal<V>& p, W n3) const {
-    V D = b * p.eps + p.one_minus_eps;
-    V c = p.eps - p.one_minus_eps;
-    V log_ratio = d * log1p(R(0.5) * one_minus_b * c / D) - tilt * c / D;
-    return log_ratio < log_positive(open_uniform<V>(n3));
-  }
-
   HVAE_FN Angle<V> angle(const Proposal<V>& p) const {
     V y = square_root(b * p.eps);
     V x = square_root(p.one_minus_eps);
     V D = b * p.eps + p.one_minus_eps;
     return {R(2) * arc_tangent(y, x), R(2) * (b * p.eps) / D, R(2) * y * x / D};
+  }
+};
+
+template <class V>
+struct Wood : MappedBeta<V> {
+  using R = Real<V>;
+  using W = Word<V>;
+  using MappedBeta<V>::k, MappedBeta<V>::b, MappedBeta<V>::d;
+  V one_minus_b, tilt;
+
+  HVAE_FN Wood(V concentration, R m) : MappedBeta<V>(concentration, m) {
+    V twice = R(2) * k;
+    V root = square_root(twice * twice + d * d);
+    V denominator = twice + root;
+    b = d / denominator;
+    one_minus_b = (twice + twice * (twice / (root + d))) / denominator;
+    tilt = twice * b / (b + R(1));
+  }
+
+  HVAE_FN Mask<V> refused(const Proposal<V>& p, W n3) const {
+    V D = b * p.eps + p.one_minus_eps;
+    V c = p.eps - p.one_minus_eps;
+    V log_ratio = d * log1p(R(0.5) * one_minus_b * c / D) - tilt * c / D;
+    return log_ratio < log_positive(open_uniform<V>(n3));
   }
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../math/implicit.h"
+#include "../math/power_angle.h"
 #include "../math/vmf.h"
 #include "../math/wood.h"
 #include "arrays.h"
@@ -59,6 +60,13 @@ py::object slope_arrays(py::array_t<T> m, py::array_t<T> theta, py::array_t<T> k
   return py::vectorize(each)(m, theta, k);
 }
 
+template <class T>
+py::object power_slope_arrays(py::array_t<T> m, py::array_t<T> theta, py::array_t<T> k) {
+  return py::vectorize([](T dimension, T angle, T concentration) {
+    return power_angle_slope<T>(dimension, angle, concentration);
+  })(m, theta, k);
+}
+
 inline void bind_draws(py::module_& module) {
   module.def("philox", &philox_arrays, py::arg("counter"), py::arg("key"),
              "Philox4x32-10: uint32 counters [..., 4] and a 64-bit key to uint32 words [..., 4].");
@@ -83,6 +91,16 @@ inline void bind_draws(py::module_& module) {
       py::arg("m"), py::arg("theta"), py::arg("kappa"), py::arg("kind") = "implicit",
       "The derivative of a draw's angle in kappa: implicit (unbiased) or naive (Davidson et al. "
       "2018).");
+  module.def(
+      "power_angle_slope",
+      [](py::object m, py::object theta, py::object k) {
+        return with_precision(theta, [&]<class T>(T) {
+          return power_slope_arrays<T>(m.cast<py::array_t<T>>(), theta.cast<py::array_t<T>>(),
+                                       k.cast<py::array_t<T>>());
+        });
+      },
+      py::arg("m"), py::arg("theta"), py::arg("k"),
+      "The derivative of the angle of a Power Spherical draw in its concentration.");
 }
 
 }  // namespace hvae

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
+from hvae import ops
+from hvae.distributions.around import around
 from hvae.distributions.constraints import Concentrations, Numbers, UnitVectors
-from hvae.distributions.gamma import standard_gamma
 from hvae.distributions.packed import log_area
 from hvae.distributions.rotational import RotationallySymmetric
 
@@ -28,9 +29,10 @@ class PowerSpherical(RotationallySymmetric):
     Raises:
         TypeError, ValueError: as `hvae.distributions.VonMisesFisher`.
 
-    (1 + loc.z)/2 is Beta(k + b, b), b = (m - 1)/2, from two gamma variates of a counter-based
-    stream, and the direction across loc is uniform. Gradients of draws are unbiased in loc and in
-    the concentration. De Cao and Aziz (2020), The Power Spherical distribution, equations 9 to 13.
+    (1 + loc.z)/2 is Beta(k + b, b), b = (m - 1)/2, drawn by `hvae.ops.power_angle`, and the
+    direction across loc is uniform. Gradients of draws are unbiased in loc, by the smallest
+    rotation, and in the concentration. De Cao and Aziz (2020), The Power Spherical distribution,
+    equations 9 to 13.
 
     >>> import torch
     >>> ball = PowerSpherical(torch.tensor([0.0, 0.6, 0.8]), 4.0)
@@ -68,19 +70,10 @@ class PowerSpherical(RotationallySymmetric):
         if samples == 0 or rows == 0:
             return self._empty(sample_shape)
         rng = self._stream()
-        a, b = (
-            x.reshape(rows) for x in (self._beta[0], torch.full_like(self._number, self._beta[1]))
-        )
-        near, far = standard_gamma(a, rng, samples, 0), standard_gamma(b, rng, samples, 2)
-        whole = near + far
-        cosine = (near - far) / whole
-        sine = 2 * torch.sqrt(near * far) / whole
         mean = self._mean_direction.reshape(rows, -1)
-        across = self._uniform(rng, samples, 4)
-        for _ in range(2):  # once leaves eps / |across|
-            across = across - (across * mean).sum(-1, keepdim=True) * mean
-        across = torch.nn.functional.normalize(across, dim=-1)
-        return self._shaped(cosine[..., None] * mean + sine[..., None] * across, sample_shape)
+        k = self.concentration.reshape(rows)
+        theta = ops.power_angle(k, self.dims[0], rng, samples)
+        return self._shaped(around(mean, theta, rng, shell=1), sample_shape)
 
     def _log_normaliser(self) -> Tensor:
         """log of the mean of ((1 + t)/2)^k under the uniform distribution, float64."""

@@ -90,15 +90,15 @@ class SymmetricSpheres(Spheres):
         for part, m in zip(x.split(sizes, -1), self.widths, strict=True):
             yield part.unflatten(-1, (-1, m)) if packed else part
 
-    def joined(self, points: Sequence[Tensor], numbers: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """[..., sum of m] and [..., S] in the order of the shells, from those of each width."""
-        packed, each = torch.cat([x.flatten(-2) for x in points], -1), torch.cat(list(numbers), -1)
-        if len(self.widths) == 1:
-            return packed, each
-        return (
-            packed.index_select(-1, self.columns_in_order),
-            each.index_select(-1, self.shells_in_order),
-        )
+    def joined(self, points: Sequence[Tensor]) -> Tensor:
+        """[..., sum of m], in the order of the shells, from [..., n, m] of each width."""
+        packed = torch.cat([x.flatten(-2) for x in points], -1)
+        return packed if len(points) == 1 else packed.index_select(-1, self.columns_in_order)
+
+    def in_order(self, numbers: Sequence[Tensor]) -> Tensor:
+        """[..., S], in the order of the shells, from [..., n] of each width."""
+        each = torch.cat(list(numbers), -1)
+        return each if len(numbers) == 1 else each.index_select(-1, self.shells_in_order)
 
 
 class SymmetricShells(VonMisesFisherShells):
@@ -117,10 +117,9 @@ class SymmetricShells(VonMisesFisherShells):
             if with_log_weights:
                 log_q = q.log_prob(points[-1]).sum(-1)
                 log_weight = -log_q if log_weight is None else log_weight - log_q
-        z, kl = family.joined(points, divergences)
         if log_weight is not None:
             log_weight = log_weight - log_area(family.dims)
-        return Draw(z, kl, log_weight)
+        return Draw(family.joined(points), family.in_order(divergences), log_weight)
 
 
 def unit(raw: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClusterMixin, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hvae import ops, random
@@ -111,6 +111,9 @@ class VonMisesFisherMixture(  # scikit-learn has no annotations
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        # Of predict_proba, whose classes scikit-learn's checks of sparse input ask of whatever has
+        # that method; the estimator's type stays "clusterer".
+        tags.classifier_tags = ClassifierTags(multi_class=True)
         return tags
 
     def fit(self, X: ArrayLike, y: object = None) -> "VonMisesFisherMixture":

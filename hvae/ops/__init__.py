@@ -13,6 +13,7 @@ from hvae.ops.linear import PRODUCTS, available_products, linear
 from hvae.ops.log_hyp0f1 import log_hyp0f1
 from hvae.ops.log_mixture import log_mixture, mixture_sums
 from hvae.ops.numbers import normal, uniform
+from hvae.ops.power_angle import power_angle
 from hvae.ops.quantities import QUANTITIES
 from hvae.ops.sample import KAPPA_GRADIENTS, sample
 from hvae.ops.scaled_sample import MOST_LOG_SCALE, SCALE_FRAMES, ScaledDraw, scaled_sample
@@ -33,6 +34,7 @@ __all__ = [
     "log_mixture",
     "mixture_sums",
     "normal",
+    "power_angle",
     "sample",
     "scaled_sample",
     "uniform",

@@ -14,6 +14,7 @@ from hvae.reference.bernoulli import bernoulli_log_prob
 from hvae.reference.columns import log_area, vmf
 from hvae.reference.implicit import dtheta_dkappa
 from hvae.reference.numbers import normal, uniform
+from hvae.reference.power_angle import power_angle, power_angle_slope
 from hvae.reference.sample import sample
 from hvae.reference.scaled_sample import scaled_sample
 from hvae.reference.stream import philox
@@ -24,6 +25,8 @@ __all__ = [
     "log_area",
     "normal",
     "philox",
+    "power_angle",
+    "power_angle_slope",
     "sample",
     "scaled_sample",
     "uniform",

@@ -1,11 +1,14 @@
 """The angle between a draw and its mean direction (Wood 1994; in closed form at m = 3)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from hvae.reference.stream import bits_of, cos_sin_turn, integers, open_uniform, places, words_at
+
+Scheme = Callable[[int, Tensor, Tensor, int], tuple[Tensor, Tensor, Tensor, Tensor]]
 
 
 def _proposal(
@@ -18,7 +21,7 @@ def _proposal(
     return torch.cat((integers(first, dtype), integers(second, dtype)), -1)[..., :3]
 
 
-def _beta(m: int, n: Tensor, bits: int) -> tuple[Tensor, Tensor, Tensor]:
+def beta(m: int, n: Tensor, bits: int) -> tuple[Tensor, Tensor, Tensor]:
     """eps ~ Beta((m-1)/2, (m-1)/2) (Ulrich 1984; Devroye 1986): (eps, 1 - eps, c = 2 eps - 1)."""
     exponent = torch.tensor(-math.inf)
     if m > 2:
@@ -35,7 +38,7 @@ def _wood(m: int, k: Tensor, n: Tensor, bits: int) -> tuple[Tensor, Tensor, Tens
     """A proposal of Wood (1994) at k: (accepted, v = 1 - cos theta, sin theta, theta)."""
     d = m - 1
     b = d / (2 * k + torch.sqrt(4 * k * k + d * d))
-    eps, complement, c = _beta(m, n, bits)
+    eps, complement, c = beta(m, n, bits)
     scale = b * eps + complement
     log_ratio = -2 * k * b * c / ((1 + b) * scale) + d * torch.log1p((1 - b) * c / (2 * scale))
     # Written so that a NaN concentration is accepted.
@@ -56,6 +59,26 @@ def _inverse_on_s2(k: Tensor, n: Tensor, bits: int) -> tuple[Tensor, Tensor, Ten
     return v, torch.sqrt(v * far), 2 * torch.atan2(torch.sqrt(v), torch.sqrt(far))
 
 
+def accepted(
+    scheme: Scheme, m: int, k: Tensor, rng: Tensor, samples: int, shell: int, dtype: torch.dtype
+) -> Tensor:
+    """[3, samples, rows] float64: what the first accepted proposal of every draw stands for.
+
+    scheme: (m, k, integers, bits) -> (accepted, v, sin theta, theta).
+    """
+    row, sample = torch.broadcast_tensors(*places(rng, samples, k.shape[0]))
+    row, sample, k = row.flatten(), sample.flatten(), k.repeat(samples)
+    drawn = k.new_empty((3, k.numel()))
+    pending, p = torch.arange(k.numel(), device=k.device), 0
+    while pending.numel():
+        n = _proposal(rng, row[pending], sample[pending], shell, p, dtype)
+        taken, *angle = scheme(m, k[pending], n, bits_of(dtype))
+        drawn[:, pending] = torch.stack(angle)
+        pending, p = pending[~taken], p + 1
+    found: Tensor = drawn.unflatten(1, (samples, -1))
+    return found
+
+
 def angles(
     m: int, kappa: Tensor, rng: Tensor, samples: int, shell: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,18 +86,9 @@ def angles(
 
     dtype: that of the draw, whose random integers are taken.
     """
-    row, sample = torch.broadcast_tensors(*places(rng, samples, kappa.shape[0]))
-    row, sample, k = row.flatten(), sample.flatten(), kappa.repeat(samples)
     if m == 3:
+        row, sample = torch.broadcast_tensors(*places(rng, samples, kappa.shape[0]))
         n = _proposal(rng, row, sample, shell, 0, dtype)[..., 0]
-        drawn = torch.stack(_inverse_on_s2(k, n, bits_of(dtype)))
-    else:
-        drawn = k.new_empty((3, k.numel()))
-        pending, p = torch.arange(k.numel(), device=k.device), 0
-        while pending.numel():
-            n = _proposal(rng, row[pending], sample[pending], shell, p, dtype)
-            accepted, *angle = _wood(m, k[pending], n, bits_of(dtype))
-            drawn[:, pending] = torch.stack(angle)
-            pending, p = pending[~accepted], p + 1
-    v, sine, theta = drawn.unflatten(1, (samples, -1))
+        return _inverse_on_s2(kappa.expand(samples, -1), n, bits_of(dtype))
+    v, sine, theta = accepted(_wood, m, kappa, rng, samples, shell, dtype)
     return v, sine, theta

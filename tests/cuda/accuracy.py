@@ -17,8 +17,30 @@ from backends import open_backend
 
 from hvae import ops
 
-ORDERS = [0, 0.01, 0.25, 0.5, 1, 1.5, 2, 3, 4, 4.5, 7, 9.5, 12.3, 19.5, 31, 49, 99.5, 255, 511, 1e3]
-ORDERS += [3333.3, 1e4, 5e4, 1e5]
+ORDERS = [
+    0,
+    0.01,
+    0.25,
+    0.5,
+    1,
+    1.5,
+    2,
+    3,
+    4,
+    4.5,
+    7,
+    8,
+    9,
+    9.5,
+    10,
+    10.5,
+    11,
+    12.3,
+    15.5,
+    16,
+    19.5,
+]
+ORDERS += [31, 49, 99.5, 255, 511, 1e3, 3333.3, 1e4, 5e4, 1e5]
 SLOPES = {"L": "A", "k_minus_L": "1 - A", "A": "A'", "KL": "k A'"}
 ROWS = 20_000
 LEAST = 1e-36  # below, a square has lost digits to subnormal numbers

@@ -9,7 +9,7 @@ import torch
 from op_inputs import DIMS, WIDTH, inputs, pixels
 
 from hvae import ops, random
-from hvae.distributions import bregman, gamma  # noqa: F401  # ops of their own
+from hvae.distributions import around, bregman  # noqa: F401  # ops of their own
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -146,11 +146,34 @@ def bregman_samples(dtype):
         yield (*(torch.rand(shape, dtype=dtype).requires_grad_() for _ in range(2)), DIMS)
 
 
-def gamma_samples(dtype):
-    rng = random.stream(1, "user")
+def power_angle_samples(dtype):
+    for rows, samples in ((0, 2), (5, 3), (5, 0)):
+        k = torch.rand(rows, dtype=dtype) * 9
+        yield (k.requires_grad_(), 4, random.stream(1, "user"), samples, 1)
+
+
+def power_angle_slope_samples(dtype):
+    for rows, samples in ((0, 2), (5, 3)):
+        yield (torch.rand(rows, dtype=dtype) * 9, torch.rand(samples, rows, dtype=dtype), 4)
+
+
+def around_samples(dtype):
     for rows in (0, 5):
-        shape = torch.rand(rows, dtype=dtype) * 9 + 0.5
-        yield (shape.requires_grad_(), rng, 3, 1)
+        mean = torch.nn.functional.normalize(torch.randn(rows, 4, dtype=dtype), dim=-1)
+        theta = torch.rand(3, rows, dtype=dtype)
+        yield (mean.requires_grad_(), theta.requires_grad_(), random.stream(1, "user"), 1)
+
+
+def around_backward_samples(dtype):
+    for mean, theta, rng, shell in around_samples(dtype):
+        with torch.no_grad():
+            z, tangent = C.around(mean, theta, rng, shell)
+        yield (torch.randn_like(z), mean.detach(), theta.detach(), z, tangent)
+
+
+def around_tangent_samples(dtype):
+    for grad, mean, theta, z, tangent in around_backward_samples(dtype):
+        yield (mean, theta, z, tangent, grad[0], torch.ones_like(theta))
 
 
 SAMPLES = {
@@ -164,7 +187,11 @@ SAMPLES = {
     "bernoulli": bernoulli_samples,
     "bernoulli_backward": bernoulli_backward_samples,
     "numbers": numbers_samples,
-    "gamma": gamma_samples,
+    "power_angle": power_angle_samples,
+    "power_angle_slope": power_angle_slope_samples,
+    "around": around_samples,
+    "around_backward": around_backward_samples,
+    "around_tangent": around_tangent_samples,
     "log_hyp0f1": log_hyp0f1_samples,
     "log_hyp0f1_slope": log_hyp0f1_samples,
     "bregman": bregman_samples,
@@ -277,6 +304,13 @@ def elsewhere(x):
         (lambda: ops.sample(RAW, KAPPA.double(), [2, 3], RNG), "dtype"),
         (lambda: ops.sample(RAW, KAPPA, [2, 3], RNG[:3]), "rng"),
         (lambda: ops.sample(RAW, KAPPA, [2, 3], RNG.float()), "rng"),
+        (lambda: ops.power_angle(KAPPA, 3, RNG), r"k has shape \(3, 2\); allowed: \[rows\]"),
+        (lambda: ops.power_angle(KAPPA[0].long(), 3, RNG), "dtype torch.int64; allowed"),
+        (lambda: ops.power_angle(KAPPA[0], 1, RNG), "at least 2"),
+        (lambda: ops.power_angle(KAPPA[0], 32769, RNG), "m must be from 2 to 32768, not 32769"),
+        (lambda: ops.power_angle(KAPPA[0], 3, RNG, -1), "samples must not be negative"),
+        (lambda: ops.power_angle(KAPPA[0], 3, RNG, shell=65535), "shell is 65535; allowed: 0 to"),
+        (lambda: ops.power_angle(KAPPA[0], 3, RNG[:2]), "rng"),
         (lambda: ops.bernoulli_log_prob(RAW, RAW.long()), "dtype torch.int64; allowed"),
         (lambda: ops.bernoulli_log_prob(RAW, RAW[:, :4]), r"x has shape \(3, 4\)"),
         (lambda: ops.bernoulli_log_prob(RAW[0], RAW), r"x has shape \(3, 5\)"),
@@ -303,6 +337,9 @@ def test_refusals(call, words):
         (lambda: C.columns(KAPPA, [0.0], 0), "one element an order"),
         (lambda: C.elements(KAPPA, KAPPA, -1), "no quantity has number -1"),
         (lambda: C.elements(KAPPA[:2], KAPPA, 0), "the same shape"),
+        (lambda: C.power_angle(KAPPA, 3, RNG, 1, 0), r"k must be \[rows\]"),
+        (lambda: C.power_angle(KAPPA[0], 3, RNG, 1, -1), "shell must be from 0 to 65535"),
+        (lambda: C.power_angle_slope(KAPPA[0], KAPPA[0], 3), r"theta must be \[samples, rows\]"),
         (lambda: C.sample(RAW, KAPPA, [2, 3], RNG, 1, 0, -1), "shell must be from 0 to 65533"),
         (lambda: C.sample(RAW, KAPPA, [2, 3], RNG, 1, 0, 65534), "for 2 shells, not 65534"),
         (lambda: C.sample(RAW, KAPPA, [5], RNG, 1, 0, 0), r"kappa must be \[rows, 1\]"),

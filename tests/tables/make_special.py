@@ -34,7 +34,8 @@ from store import float32, lines, write_or_check
 
 TABLE = pathlib.Path(__file__).with_name("special.csv.gz")
 COLUMNS = ("L", "k_minus_L", "A", "one_minus_A", "dA", "KL", "dKL", "log_ive")
-DIMS = (2, 3, 4, 5, 8, 10, 11, 20, 41, 50, 51, 52, 53, 60, 100, 128, 257, 512, 1000, 2048, 4096)
+DIMS = (2, 3, 4, 5, 8, 10, 11, *range(17, 29), 41, *range(48, 55), 60, 100, 128, 257, 512, 1000)
+DIMS += (2048, 4096)
 REAL_ORDERS = (0.125, 0.3, 0.75, 1.25, 3.7, 9.3, 24.9, 25.2, 99.9, 1000.3, 12345.6, 1e5)
 WIDE_ORDERS = (0.0, 0.3, 0.5, 1.0, 4.0, 9.3, 19.5, 24.5, 25.5, 63.0, 500.0, 2047.0, 12345.6, 1e5)
 RADII = (8, 9, 9.9, 9.99, 10, 10.01, 10.1, 12, 20, 23, 24.9, 24.99, 25, 25.01, 25.1, 28, 30)
@@ -46,12 +47,14 @@ DIGITS = 21
 
 
 def kappas(nu):
-    """1e-8 to 1e8, denser where schemes meet: sqrt(nu^2 + k^2) at RADII, L of order 1."""
+    """1e-8 to 1e8, denser where schemes meet: sqrt(nu^2 + k^2) at RADII, k at 1 and 6, L of order
+    1.
+    """
     points = [10 ** (i / 8) for i in range(-64, 65)]
     points += [math.sqrt(r * r - nu * nu) for r in RADII if r > nu]
     points += [c * math.sqrt(nu + 1) for c in (0.25, 0.5, 1, 1.4, 2, 2.8, 4, 6)]
     points += [c * (nu + 1) for c in (0.3, 0.6, 1, 1.99, 2, 2.01, 4)]
-    points += [0.5, 0.75, 0.9, 0.99, 1.0, 1.01, 1.1, 1.5, 2.0, 2.5, 3.0, 4.0]
+    points += [0.5, 0.75, 0.9, 0.99, 1.0, 1.01, 1.1, 1.5, 2.0, 2.5, 3.0, 4.0, 5.94, 6.0, 6.06]
     return sorted({float32(x) for x in points})
 
 

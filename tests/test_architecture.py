@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "model": {"description", "errors", "latent", "ops", "random", "registry", "rows"},
     "data": {"description", "errors", "extras", "files", "ops", "random", "rows"},
     "runs": {
-        *{"data", "description", "devices", "errors", "files", "latent", "model", "ops", "random"},
+        *{"data", "description", "devices", "errors", "files", "latent", "memory", "model", "ops"},
+        "random",
     },
     "evaluation": {
         *{"build", "data", "devices", "errors", "latent", "memory", "model", "observer"},

@@ -49,7 +49,7 @@ class ProjectedNormal(RotationallySymmetric):
     >>> import torch
     >>> normal = ProjectedNormal(torch.tensor([0.0, 0.6, 0.8]), 2.0)
     >>> normal.rsample((5,)).shape, round(normal.entropy().item(), 4)
-    (torch.Size([5, 3]), 1.3763)
+    (torch.Size([5, 3]), 1.3595)
     """
 
     arg_constraints: dict[str, Constraint] = {

@@ -21,7 +21,7 @@ def test_examples():
     with torch.device("cpu"):
         results = [doctest.testmod(module) for module in modules]
         assert sum(result.failed for result in results) == 0
-        assert sum(result.attempted > 0 for result in results) == 6  # modules with examples
+        assert sum(result.attempted > 0 for result in results) == 7  # modules with examples
         text = (pathlib.Path(__file__).parents[2] / "docs" / "distributions.md").read_text()
         _, start, rest = text.partition("    import torch\n")
         example, _, _ = rest.partition("\n\nA concentration of 0")

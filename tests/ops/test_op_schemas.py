@@ -321,7 +321,6 @@ def elsewhere(x):
         (lambda: ops.normal(RNG, 1, 1, 1, 65536), "shell must be from 0 to 65535, not 65536"),
         (lambda: ops.normal(RNG, 1, 1, 1, -1), "shell must be from 0 to 65535, not -1"),
         (lambda: ops.normal(RNG, 1, 1, 131073, 1), "at most 131072 numbers"),
-        (lambda: torch.vmap(lambda r: ops.normal(r, 1, 1, 1))(RNG[None]), "can not be batched"),
     ],
 )
 def test_refusals(call, words):

@@ -17,8 +17,12 @@ def close(text, value):
 
 
 def test_special_rows_agree_with_mpmath():
-    # mpmath has no more terms for larger orders; the script checks each of those rows twice.
-    within = [row for row in rows("special") if float(row["nu"]) < 2e5]
+    # mpmath has not terms enough where both are large; the script checks those rows twice.
+    within = [
+        row
+        for row in rows("special")
+        if float(row["nu"]) < 2e5 and (float(row["kappa"]) < 1e6 or float(row["nu"]) < 100)
+    ]
     for row in np.random.default_rng(1).choice(within, 40, replace=False):
         # k A - L loses 2 log10(1/k) digits and besseli(nu) of large arguments none.
         with mpmath.workdps(60 + 4 * max(0, -int(mpmath.log10(mpmath.mpf(row["kappa"]))))):
